@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Starts the given `lightning` binary and lets psql and unmodified PostgreSQL drivers talk to it.
+# Installs what is missing: psql from the system's packages, drivers from PyPI and npm into a directory of their own.
+set -euo pipefail
+binary=$(realpath "${1:?usage: outside.sh PATH_TO_LIGHTNING}")
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+server=""
+
+cleanup() {
+    if [[ -n "$server" ]]; then
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+as_root() {
+    if [[ "$(id -u)" == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+if ! command -v psql >/dev/null; then
+    as_root apt-get update -qq
+    as_root apt-get install -y -qq postgresql-client >/dev/null
+fi
+
+# The server prints its address as its first line.
+"$binary" serve "$work/data" --listen 127.0.0.1:0 --memory-limit 500MB >"$work/listening" 2>"$work/errors" &
+server=$!
+for _ in $(seq 300); do
+    if [[ -s "$work/listening" ]]; then break; fi
+    if ! kill -0 "$server" 2>/dev/null; then cat "$work/errors" >&2; exit 1; fi
+    sleep 0.1
+done
+port=$(sed -E 's/^listening on [^:]+:([0-9]+);.*/\1/' "$work/listening")
+export PGHOST=127.0.0.1 PGPORT="$port" PGUSER=lightning PGDATABASE=lightning PGCONNECT_TIMEOUT=10
+export LIGHTNING_WORK="$work"
+
+failed=0
+run() {
+    printf -- '-- %s\n' "$1"
+    shift
+    if ! "$@"; then
+        failed=1
+        printf 'FAILED: %s\n' "$*" >&2
+    fi
+}
+
+for script in "$here"/psql/*.sh; do
+    run "psql: $(basename "$script" .sh)" bash "$script"
+done
+
+if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+    as_root apt-get update -qq
+    as_root apt-get install -y -qq python3-venv >/dev/null
+fi
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check 'psycopg[binary]' asyncpg pg8000
+for script in "$here"/drivers/*.py; do
+    run "python: $(basename "$script" .py)" "$work/venv/bin/python" "$script"
+done
+
+if ! command -v npm >/dev/null; then
+    as_root apt-get update -qq
+    as_root apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
+fi
+mkdir "$work/node"
+(cd "$work/node" && npm install --silent --no-audit --no-fund --no-save pg >/dev/null)
+for script in "$here"/drivers/*.js; do
+    cp "$script" "$work/node/"
+    run "node: $(basename "$script" .js)" node "$work/node/$(basename "$script")"
+done
+
+exit "$failed"

@@ -1,0 +1,206 @@
+//! What an object is: databases, schemas, tables with their columns, views.
+
+use lightning_storage::TableId;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// An object identifier, as PostgreSQL's `oid`. Persisted and never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Oid(pub u32);
+
+impl fmt::Display for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The first OID given to a user's object.
+pub const FIRST_USER_OID: Oid = Oid(16384);
+/// The role that owns everything.
+pub const BOOTSTRAP_USER: Oid = Oid(10);
+/// Database `postgres`.
+pub const POSTGRES_DATABASE: Oid = Oid(5);
+/// Database `lightning`, the default one.
+pub const LIGHTNING_DATABASE: Oid = Oid(6);
+/// Schema `pg_catalog`.
+pub const PG_CATALOG_SCHEMA: Oid = Oid(11);
+/// Schema `public` of database `lightning`.
+pub const PUBLIC_SCHEMA: Oid = Oid(2200);
+/// Schema `public` of database `postgres`.
+pub(crate) const POSTGRES_PUBLIC_SCHEMA: Oid = Oid(2201);
+/// Schema `information_schema`.
+pub const INFORMATION_SCHEMA: Oid = Oid(13000);
+/// Schema `lightning`: the engine's own tables.
+pub const LIGHTNING_SCHEMA: Oid = Oid(13001);
+
+/// A database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Identifier.
+    pub oid: Oid,
+    /// Name.
+    pub name: String,
+}
+
+/// A schema of one database, or of all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {
+    /// Identifier.
+    pub oid: Oid,
+    /// Its database; `None` for the system's schemas, which every database shows.
+    pub database: Option<Oid>,
+    /// Name.
+    pub name: String,
+}
+
+impl Schema {
+    /// Whether the system owns it, so that users can create nothing in it.
+    pub fn is_system(&self) -> bool {
+        self.database.is_none()
+    }
+}
+
+/// A column of a table or view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Name.
+    pub name: String,
+    /// OID of its PostgreSQL type.
+    pub type_oid: Oid,
+    /// Type modifier, -1 when none.
+    pub type_modifier: i32,
+    /// Whether NULL is refused.
+    pub not_null: bool,
+    /// Text of the DEFAULT expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// OID of the default (`pg_attrdef.oid`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_oid: Option<Oid>,
+    /// Position, from 1, kept when other columns are dropped.
+    pub position: u16,
+    /// Whether it was dropped; its position stays taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dropped: bool,
+}
+
+/// The primary key of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrimaryKey {
+    /// OID of the constraint.
+    pub oid: Oid,
+    /// OID of its index.
+    pub index_oid: Oid,
+    /// Name of constraint and index.
+    pub name: String,
+    /// Columns, as indexes into [`Table::columns`], in key order.
+    pub columns: Vec<usize>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Identifier.
+    pub oid: Oid,
+    /// OID of its row type.
+    pub type_oid: Oid,
+    /// Its schema.
+    pub schema: Oid,
+    /// Name.
+    pub name: String,
+    /// Columns in storage order.
+    pub columns: Vec<Column>,
+    /// Primary key.
+    pub primary_key: Option<PrimaryKey>,
+    /// Where storage keeps its rows.
+    pub storage_id: u64,
+}
+
+impl Table {
+    /// Where storage keeps its rows.
+    pub fn storage_table(&self) -> TableId {
+        TableId(self.storage_id)
+    }
+
+    /// Index of the column with this name.
+    pub fn column_index(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| !c.dropped && c.name == name)
+    }
+}
+
+/// A view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Identifier.
+    pub oid: Oid,
+    /// OID of its row type.
+    pub type_oid: Oid,
+    /// Its schema.
+    pub schema: Oid,
+    /// Name.
+    pub name: String,
+    /// Text of the defining query.
+    pub definition: String,
+    /// `search_path` the definition was written under: names in it mean what they meant then.
+    pub search_path: Vec<String>,
+    /// Columns.
+    pub columns: Vec<Column>,
+    /// Tables and views it reads.
+    pub depends_on: Vec<Oid>,
+}
+
+/// Anything that can stand in FROM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// A table.
+    Table(Arc<Table>),
+    /// A view.
+    View(Arc<View>),
+}
+
+impl Relation {
+    /// Identifier.
+    pub fn oid(&self) -> Oid {
+        match self {
+            Relation::Table(t) => t.oid,
+            Relation::View(v) => v.oid,
+        }
+    }
+    /// OID of its row type.
+    pub fn type_oid(&self) -> Oid {
+        match self {
+            Relation::Table(t) => t.type_oid,
+            Relation::View(v) => v.type_oid,
+        }
+    }
+    /// Its schema.
+    pub fn schema(&self) -> Oid {
+        match self {
+            Relation::Table(t) => t.schema,
+            Relation::View(v) => v.schema,
+        }
+    }
+    /// Name.
+    pub fn name(&self) -> &str {
+        match self {
+            Relation::Table(t) => &t.name,
+            Relation::View(v) => &v.name,
+        }
+    }
+    /// Columns.
+    pub fn columns(&self) -> &[Column] {
+        match self {
+            Relation::Table(t) => &t.columns,
+            Relation::View(v) => &v.columns,
+        }
+    }
+    /// What it is.
+    pub fn kind(&self) -> crate::ObjectKind {
+        match self {
+            Relation::Table(_) => crate::ObjectKind::Table,
+            Relation::View(_) => crate::ObjectKind::View,
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Changing the catalog: a copy of a snapshot, and the rows that say what changed.
+//!
+//! An [`Edit`] belongs to one statement of one transaction that holds the DDL lock. It checks names and dependencies,
+//! gives out OIDs, and at the end writes its rows and yields the snapshot the rest of the transaction sees.
+
+use crate::definition::{Column, Oid, PrimaryKey, Relation, Schema, Table, View};
+use crate::error::{Error, ObjectKind, Result};
+use crate::snapshot::Snapshot;
+use crate::store::{ObjectRow, write_rows};
+use lightning_storage::{TableId, Transaction};
+use std::sync::Arc;
+
+/// A column to be.
+#[derive(Clone, Debug)]
+pub struct NewColumn {
+    /// Name.
+    pub name: String,
+    /// OID of its PostgreSQL type.
+    pub type_oid: Oid,
+    /// Type modifier, -1 when none.
+    pub type_modifier: i32,
+    /// Whether NULL is refused.
+    pub not_null: bool,
+    /// Text of the DEFAULT expression.
+    pub default: Option<String>,
+}
+
+/// A primary key to be.
+#[derive(Clone, Debug)]
+pub struct NewPrimaryKey {
+    /// Constraint name.
+    pub name: String,
+    /// Columns, as indexes into the table's columns.
+    pub columns: Vec<usize>,
+}
+
+/// A table to be.
+#[derive(Clone, Debug)]
+pub struct NewTable {
+    /// Its schema.
+    pub schema: Oid,
+    /// Name.
+    pub name: String,
+    /// Columns in order.
+    pub columns: Vec<NewColumn>,
+    /// Primary key.
+    pub primary_key: Option<NewPrimaryKey>,
+    /// Where storage keeps its rows.
+    pub storage_table: TableId,
+}
+
+/// A view to be.
+#[derive(Clone, Debug)]
+pub struct NewView {
+    /// Its schema.
+    pub schema: Oid,
+    /// Name.
+    pub name: String,
+    /// Text of the defining query.
+    pub definition: String,
+    /// `search_path` the definition was written under.
+    pub search_path: Vec<String>,
+    /// Columns.
+    pub columns: Vec<NewColumn>,
+    /// Tables and views it reads.
+    pub depends_on: Vec<Oid>,
+}
+
+/// A change in the making.
+#[derive(Debug)]
+pub struct Edit {
+    next: Snapshot,
+    rows: Vec<ObjectRow>,
+}
+
+impl Edit {
+    /// Starts from what the transaction sees now.
+    pub fn new(base: &Snapshot) -> Edit {
+        Edit { next: base.clone(), rows: Vec::new() }
+    }
+
+    /// The catalog as changed so far.
+    pub fn current(&self) -> &Snapshot {
+        &self.next
+    }
+
+    /// Creates a schema.
+    pub fn create_schema(&mut self, database: Oid, name: &str) -> Result<Arc<Schema>> {
+        if self.next.schema(database, name).is_some() {
+            return Err(Error::Exists { kind: ObjectKind::Schema, name: name.to_owned() });
+        }
+        let schema = Schema { oid: self.allocate()?, database: Some(database), name: name.to_owned() };
+        self.rows.push(ObjectRow::schema(&schema)?);
+        let schema = Arc::new(schema);
+        self.next.schemas.insert(schema.oid, Arc::clone(&schema));
+        Ok(schema)
+    }
+
+    /// Drops an empty schema; what is in it must have been dropped before.
+    pub fn drop_schema(&mut self, oid: Oid) -> Result<()> {
+        let schema = self.next.schemas.get(&oid).cloned().ok_or_else(|| unknown(ObjectKind::Schema, oid))?;
+        if schema.is_system() {
+            return Err(Error::System { kind: ObjectKind::Schema, name: schema.name.clone() });
+        }
+        let left: Vec<String> = self.next.relations(oid).map(|r| format!("{} {}", r.kind(), r.name())).collect();
+        if !left.is_empty() {
+            let name = schema.name.clone();
+            return Err(Error::HasDependents { kind: ObjectKind::Schema, name, dependents: left });
+        }
+        self.next.schemas.remove(&oid);
+        self.rows.push(ObjectRow::schema(&schema)?.dropped());
+        Ok(())
+    }
+
+    /// Creates a table.
+    pub fn create_table(&mut self, new: NewTable) -> Result<Arc<Table>> {
+        self.check_name_free(new.schema, &new.name)?;
+        let oid = self.allocate()?;
+        let type_oid = self.allocate()?;
+        let columns = self.columns(new.columns)?;
+        let primary_key = match new.primary_key {
+            None => None,
+            Some(key) => Some(PrimaryKey {
+                oid: self.allocate()?,
+                index_oid: self.allocate()?,
+                name: key.name,
+                columns: key.columns,
+            }),
+        };
+        let storage_id = new.storage_table.0;
+        let table = Table { oid, type_oid, schema: new.schema, name: new.name, columns, primary_key, storage_id };
+        self.rows.push(ObjectRow::table(&table)?);
+        let table = Arc::new(table);
+        self.insert(Relation::Table(Arc::clone(&table)));
+        Ok(table)
+    }
+
+    /// Creates a view.
+    pub fn create_view(&mut self, new: NewView) -> Result<Arc<View>> {
+        self.check_name_free(new.schema, &new.name)?;
+        let oid = self.allocate()?;
+        let type_oid = self.allocate()?;
+        self.put_view(oid, type_oid, new)
+    }
+
+    /// Replaces the definition of a view; its OID stays.
+    pub fn replace_view(&mut self, oid: Oid, new: NewView) -> Result<Arc<View>> {
+        let type_oid = self.next.relation_by_oid(oid).ok_or_else(|| unknown(ObjectKind::View, oid))?.type_oid();
+        self.put_view(oid, type_oid, new)
+    }
+
+    /// Drops a table or view. Its dependents must have been dropped before; see [`Edit::dependents_of`].
+    pub fn drop_relation(&mut self, oid: Oid) -> Result<Relation> {
+        let relation = self.next.relations.get(&oid).cloned().ok_or_else(|| unknown(ObjectKind::Table, oid))?;
+        let dependents = self.next.dependents(oid);
+        if !dependents.is_empty() {
+            return Err(Error::HasDependents {
+                kind: relation.kind(),
+                name: relation.name().to_owned(),
+                dependents: dependents.iter().map(|v| format!("view {}", v.name)).collect(),
+            });
+        }
+        self.next.relations.remove(&oid);
+        self.next.names.remove(&(relation.schema(), relation.name().to_owned()));
+        self.rows.push(ObjectRow::relation(&relation)?.dropped());
+        Ok(relation)
+    }
+
+    /// Every view that reads `oid`, directly or not, dependents first: the order to drop them in.
+    pub fn dependents_of(&self, oid: Oid) -> Vec<Arc<View>> {
+        let mut order = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        self.collect_dependents(oid, &mut seen, &mut order);
+        order
+    }
+
+    /// Writes the changes to `txn` and yields the catalog they make.
+    pub fn apply(self, txn: &mut Transaction) -> Result<Arc<Snapshot>> {
+        let Edit { mut next, rows } = self;
+        next.version = write_rows(txn, next.version, &rows)?;
+        Ok(Arc::new(next))
+    }
+
+    fn collect_dependents(&self, oid: Oid, seen: &mut std::collections::HashSet<Oid>, order: &mut Vec<Arc<View>>) {
+        for view in self.next.dependents(oid) {
+            if seen.insert(view.oid) {
+                self.collect_dependents(view.oid, seen, order);
+                order.push(view);
+            }
+        }
+    }
+
+    fn put_view(&mut self, oid: Oid, type_oid: Oid, new: NewView) -> Result<Arc<View>> {
+        let columns = self.columns(new.columns)?;
+        let view = View {
+            oid,
+            type_oid,
+            schema: new.schema,
+            name: new.name,
+            definition: new.definition,
+            search_path: new.search_path,
+            columns,
+            depends_on: new.depends_on,
+        };
+        self.rows.push(ObjectRow::view(&view)?);
+        let view = Arc::new(view);
+        self.insert(Relation::View(Arc::clone(&view)));
+        Ok(view)
+    }
+
+    fn insert(&mut self, relation: Relation) {
+        self.next.names.insert((relation.schema(), relation.name().to_owned()), relation.oid());
+        self.next.relations.insert(relation.oid(), relation);
+    }
+
+    fn columns(&mut self, new: Vec<NewColumn>) -> Result<Vec<Column>> {
+        let mut columns: Vec<Column> = Vec::with_capacity(new.len());
+        for (index, column) in new.into_iter().enumerate() {
+            if columns.iter().any(|c| c.name == column.name) {
+                return Err(Error::DuplicateColumn(column.name));
+            }
+            let default_oid = if column.default.is_some() { Some(self.allocate()?) } else { None };
+            columns.push(Column {
+                name: column.name,
+                type_oid: column.type_oid,
+                type_modifier: column.type_modifier,
+                not_null: column.not_null,
+                default: column.default,
+                default_oid,
+                position: u16::try_from(index + 1).unwrap_or(u16::MAX),
+                dropped: false,
+            });
+        }
+        Ok(columns)
+    }
+
+    fn check_name_free(&self, schema: Oid, name: &str) -> Result<()> {
+        match self.next.schemas.get(&schema) {
+            None => return Err(unknown(ObjectKind::Schema, schema)),
+            Some(s) if s.is_system() => {
+                return Err(Error::System { kind: ObjectKind::Schema, name: s.name.clone() });
+            }
+            Some(_) => {}
+        }
+        match self.next.relation(schema, name) {
+            None => Ok(()),
+            Some(relation) => Err(Error::Exists { kind: relation.kind(), name: name.to_owned() }),
+        }
+    }
+
+    fn allocate(&mut self) -> Result<Oid> {
+        let oid = Oid(self.next.next_oid);
+        self.next.next_oid = self.next.next_oid.checked_add(1).ok_or(Error::OidsExhausted)?;
+        Ok(oid)
+    }
+}
+
+fn unknown(kind: ObjectKind, oid: Oid) -> Error {
+    Error::Unknown { kind, name: oid.to_string() }
+}

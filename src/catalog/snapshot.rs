@@ -1,0 +1,93 @@
+//! The immutable picture of all objects at one moment.
+
+use crate::definition::{Database, Oid, Relation, Schema, Table, View};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// All objects at one moment. Never changes; shared by `Arc`.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(crate) version: u64,
+    pub(crate) next_oid: u32,
+    pub(crate) databases: BTreeMap<Oid, Arc<Database>>,
+    pub(crate) schemas: BTreeMap<Oid, Arc<Schema>>,
+    pub(crate) relations: HashMap<Oid, Relation>,
+    pub(crate) names: BTreeMap<(Oid, String), Oid>,
+}
+
+impl Snapshot {
+    /// Which catalog this is: grows with every change, equal versions mean equal contents (within one transaction's view).
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// All databases, by OID.
+    pub fn databases(&self) -> impl Iterator<Item = &Arc<Database>> {
+        self.databases.values()
+    }
+
+    /// A database by name.
+    pub fn database(&self, name: &str) -> Option<&Arc<Database>> {
+        self.databases.values().find(|d| d.name == name)
+    }
+
+    /// The schemas `database` shows, by OID.
+    pub fn schemas(&self, database: Oid) -> impl Iterator<Item = &Arc<Schema>> {
+        self.schemas.values().filter(move |s| s.database.is_none_or(|d| d == database))
+    }
+
+    /// A schema by name.
+    pub fn schema(&self, database: Oid, name: &str) -> Option<&Arc<Schema>> {
+        self.schemas(database).find(|s| s.name == name)
+    }
+
+    /// A schema by OID.
+    pub fn schema_by_oid(&self, oid: Oid) -> Option<&Arc<Schema>> {
+        self.schemas.get(&oid)
+    }
+
+    /// Tables and views of a schema, by name.
+    pub fn relations(&self, schema: Oid) -> impl Iterator<Item = &Relation> {
+        self.names
+            .range((schema, String::new())..(Oid(schema.0.saturating_add(1)), String::new()))
+            .filter_map(|(_, oid)| self.relations.get(oid))
+    }
+
+    /// Tables and views of every schema of a database, by schema OID and name.
+    pub fn all_relations(&self, database: Oid) -> impl Iterator<Item = &Relation> {
+        self.schemas(database).flat_map(|schema| self.relations(schema.oid))
+    }
+
+    /// A table or view by name.
+    pub fn relation(&self, schema: Oid, name: &str) -> Option<&Relation> {
+        let oid = self.names.get(&(schema, name.to_owned()))?;
+        self.relations.get(oid)
+    }
+
+    /// A table or view by OID.
+    pub fn relation_by_oid(&self, oid: Oid) -> Option<&Relation> {
+        self.relations.get(&oid)
+    }
+
+    /// A table by name.
+    pub fn table(&self, schema: Oid, name: &str) -> Option<&Arc<Table>> {
+        match self.relation(schema, name)? {
+            Relation::Table(table) => Some(table),
+            Relation::View(_) => None,
+        }
+    }
+
+    /// Views that read `oid` directly, by OID.
+    pub fn dependents(&self, oid: Oid) -> Vec<Arc<View>> {
+        let mut views: Vec<Arc<View>> = self
+            .relations
+            .values()
+            .filter_map(|r| match r {
+                Relation::View(view) if view.depends_on.contains(&oid) => Some(Arc::clone(view)),
+                _ => None,
+            })
+            .collect();
+        views.sort_by_key(|v| v.oid);
+        views
+    }
+}

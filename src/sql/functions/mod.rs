@@ -1,0 +1,68 @@
+//! PostgreSQL's functions where DataFusion lacks them or means something else.
+//!
+//! - Aggregates: [`sum`] and [`average`] have PostgreSQL's result types and fail on overflow; both keep DataFusion's fast
+//!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share). [`single_value`] stands for
+//!   scalar sub-queries.
+//! - [`scalar`] and [`datetime`] have functions of one row, each a plain Rust function from values to a value ([`row`]);
+//!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack.
+//!
+//! Functions that answer from the catalog and the session are in [`crate::pg_catalog`].
+
+mod decimal_sum;
+mod sum;
+mod average;
+mod single_value;
+mod array;
+mod row;
+mod scalar;
+mod pattern;
+mod datetime;
+
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use std::sync::Arc;
+
+/// Registers everything here, replacing DataFusion's functions of the same names.
+pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for aggregate in aggregates() {
+        registry.register_udaf(Arc::new(aggregate))?;
+    }
+    for scalar in scalars() {
+        registry.register_udf(Arc::new(scalar))?;
+    }
+    datafusion_functions_json::register_all(registry)
+}
+
+fn aggregates() -> Vec<AggregateUDF> {
+    let bool_and = datafusion::functions_aggregate::bool_and_or::bool_and_udaf();
+    vec![
+        AggregateUDF::new_from_impl(sum::Sum::new()),
+        AggregateUDF::new_from_impl(average::Average::new()),
+        AggregateUDF::new_from_impl(single_value::SingleValue::new()),
+        bool_and.as_ref().clone().with_aliases(["every"]),
+    ]
+}
+
+fn scalars() -> Vec<ScalarUDF> {
+    let definitions = scalar::FUNCTIONS.iter().chain(datetime::FUNCTIONS);
+    let mut functions: Vec<ScalarUDF> = definitions.map(|definition| definition.udf()).collect();
+    functions.extend(array::functions());
+    functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nulls")));
+    functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nonnulls")));
+    functions.push(ScalarUDF::new_from_impl(row::TypeOf::new()));
+    functions.extend(synonyms());
+    functions
+}
+
+/// DataFusion's functions under the further names PostgreSQL has for them.
+fn synonyms() -> Vec<ScalarUDF> {
+    let again = |function: Arc<ScalarUDF>, names: &[&'static str]| {
+        function.as_ref().clone().with_aliases(names.iter().copied())
+    };
+    vec![
+        again(datafusion::functions::math::ceil(), &["ceiling"]),
+        again(datafusion::functions::math::signum(), &["sign"]),
+        again(datafusion::functions::regex::regexp_match(), &["regexp_matches"]),
+    ]
+}

@@ -1,0 +1,96 @@
+//! What a statement gives back.
+
+use crate::copy_from::CopyReader;
+use crate::error::{Error, Result};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+/// A message that is not an error (`NOTICE`, `WARNING`).
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// `NOTICE`, `WARNING`, `INFO`.
+    pub severity: &'static str,
+    /// SQLSTATE.
+    pub state: crate::error::SqlState,
+    /// Text.
+    pub message: String,
+}
+
+/// Result of running one statement.
+pub enum Outcome {
+    /// An empty statement.
+    Empty,
+    /// Rows (SELECT, VALUES, EXPLAIN, SHOW).
+    Rows(RowStream),
+    /// A command that returns no rows; the PostgreSQL command tag, as `INSERT 0 3`, and rows affected.
+    Done {
+        /// Command tag.
+        tag: String,
+        /// Rows affected.
+        rows: u64,
+    },
+    /// COPY … FROM STDIN: push data, then finish.
+    CopyIn(CopyIn),
+    /// COPY … TO STDOUT.
+    CopyOut(CopyOut),
+}
+
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Outcome::Empty => f.write_str("Empty"),
+            Outcome::Rows(rows) => write!(f, "Rows({})", rows.schema),
+            Outcome::Done { tag, .. } => write!(f, "Done({tag})"),
+            Outcome::CopyIn(_) => f.write_str("CopyIn"),
+            Outcome::CopyOut(_) => f.write_str("CopyOut"),
+        }
+    }
+}
+
+/// Rows as they are computed. The statement ends (locks, implicit transaction) when the stream does or is dropped.
+pub struct RowStream {
+    /// Columns, with PostgreSQL types in the metadata.
+    pub schema: SchemaRef,
+    /// Batches.
+    pub batches: BoxStream<'static, Result<RecordBatch>>,
+    /// Prefix of the command tag: `SELECT`, `SHOW`, `EXPLAIN`; SELECT gets the row count appended.
+    pub tag: String,
+}
+
+/// A running COPY FROM STDIN.
+pub struct CopyIn {
+    /// Columns expected.
+    pub columns: usize,
+    /// Whether the client must send binary.
+    pub binary: bool,
+    pub(crate) reader: CopyReader,
+}
+
+impl CopyIn {
+    /// More bytes, cut anywhere.
+    pub async fn push(&mut self, data: Bytes) -> Result<()> {
+        self.reader.push(data).await
+    }
+    /// End of data: rows copied. Nothing is kept on error.
+    pub async fn finish(self) -> Result<u64> {
+        self.reader.finish().await
+    }
+    /// The client gave up.
+    pub async fn abort(self, reason: &str) -> Error {
+        self.reader.abort(reason).await
+    }
+}
+
+/// A running COPY TO STDOUT.
+pub struct CopyOut {
+    /// Columns.
+    pub columns: usize,
+    /// Binary format.
+    pub binary: bool,
+    /// Data; the row count is known at the end.
+    pub data: BoxStream<'static, Result<Bytes>>,
+    /// Rows written so far; final once `data` ended.
+    pub rows: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}

@@ -1,0 +1,387 @@
+//! From text to statements.
+//!
+//! sqlparser reads PostgreSQL's grammar; this module cuts a script into statements, bounds how deep they may nest before
+//! anything recursive sees them ([`depth`]), reads the few statements sqlparser does not know the way PostgreSQL does
+//! ([`copy`], SHOW, CHECKPOINT), and turns locations into character positions of the text the client sent.
+//!
+//! What must hold: no text, however deep or long, makes a later stage recurse beyond a fixed depth.
+
+pub(crate) mod copy;
+mod depth;
+pub(crate) mod names;
+mod rewrite;
+
+use crate::error::{Error, Result};
+use crate::sqlstate::{STATEMENT_TOO_COMPLEX, SYNTAX_ERROR};
+use copy::CopyStatement;
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use std::sync::Arc;
+
+/// Nesting sqlparser may recurse into.
+const PARSER_DEPTH_MAX: usize = 100;
+/// Bytes of one script.
+const SCRIPT_BYTES_MAX: usize = 256 << 20;
+
+/// What a statement is, before names are looked at.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Whatever sqlparser reads.
+    Sql(Box<ast::Statement>),
+    /// COPY.
+    Copy(Box<CopyStatement>),
+    /// CHECKPOINT.
+    Checkpoint,
+    /// SHOW name.
+    Show(String),
+    /// SHOW ALL.
+    ShowAll,
+}
+
+/// A statement and where it stands in the script.
+#[derive(Clone, Debug)]
+pub(crate) struct Parsed {
+    pub(crate) kind: Kind,
+    /// The statement's own text.
+    pub(crate) text: String,
+    /// CREATE TABLE AS … WITH NO DATA.
+    pub(crate) no_data: bool,
+    source: Arc<Source>,
+}
+
+impl Parsed {
+    /// A statement inside another (of PREPARE, say).
+    pub(crate) fn part_of(whole: &Parsed, kind: Kind) -> Parsed {
+        Parsed { kind, ..whole.clone() }
+    }
+
+    /// Character position of a location, from 1.
+    pub(crate) fn position(&self, location: Location) -> Option<usize> {
+        self.source.position(location)
+    }
+
+    /// Character position of the first mention of `name` in this statement.
+    pub(crate) fn position_of(&self, name: &str) -> Option<usize> {
+        let start = self.source.script.find(self.text.as_str())?;
+        let before = self.source.script[..start].chars().count();
+        let tokens = tokenize(&self.text).ok()?;
+        let location = tokens.iter().find_map(|t| match &t.token {
+            Token::Word(word) if same_name(word.quote_style, &word.value, name) => Some(t.span.start),
+            _ => None,
+        })?;
+        Some(before + Source::new(&self.text).position(location)?)
+    }
+}
+
+fn same_name(quote: Option<char>, written: &str, name: &str) -> bool {
+    if quote.is_some() { written == name } else { written.to_lowercase() == name }
+}
+
+/// A script and where its lines begin.
+#[derive(Debug)]
+struct Source {
+    script: String,
+    /// Characters before each line.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    fn new(script: &str) -> Source {
+        let mut lines = vec![0];
+        let mut count = 0;
+        for c in script.chars() {
+            count += 1;
+            if c == '\n' {
+                lines.push(count);
+            }
+        }
+        Source { script: script.to_owned(), lines }
+    }
+
+    fn position(&self, location: Location) -> Option<usize> {
+        let line = usize::try_from(location.line).ok()?.checked_sub(1)?;
+        Some(self.lines.get(line)? + usize::try_from(location.column).ok()?)
+    }
+
+    /// Byte offset of a location.
+    fn offset(&self, location: Location) -> usize {
+        let characters = self.position(location).map_or(0, |p| p - 1);
+        if self.script.is_ascii() {
+            return characters.min(self.script.len());
+        }
+        self.script.char_indices().nth(characters).map_or(self.script.len(), |(i, _)| i)
+    }
+}
+
+/// Splits and parses a script.
+pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
+    if sql.len() > SCRIPT_BYTES_MAX {
+        return Err(Error::new(crate::sqlstate::PROGRAM_LIMIT_EXCEEDED, "the statement text is too long"));
+    }
+    let source = Arc::new(Source::new(sql));
+    let tokens = tokenize(sql).map_err(|e| tokenizer_error(&e, &source))?;
+    let mut statements = Vec::new();
+    for group in tokens.split(|t| t.token == Token::SemiColon) {
+        let first = group.iter().find(|t| !matches!(t.token, Token::Whitespace(_)));
+        let last = group.iter().rev().find(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF));
+        let (Some(first), Some(last)) = (first, last) else { continue };
+        let text = source.script[source.offset(first.span.start)..source.offset(last.span.end)].to_owned();
+        depth::check(group)?;
+        let (group, no_data) = without_data_clause(group);
+        let kind = parse_one(group, &source)?;
+        statements.push(Parsed { kind, text, no_data, source: Arc::clone(&source) });
+    }
+    Ok(statements)
+}
+
+/// Takes `WITH [NO] DATA` off the end of a CREATE statement; whether it said NO.
+fn without_data_clause(tokens: &[TokenWithSpan]) -> (Vec<TokenWithSpan>, bool) {
+    let words: Vec<(usize, Keyword)> = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, t)| !matches!(t.token, Token::Whitespace(_) | Token::EOF))
+        .map(|(i, t)| (i, if let Token::Word(w) = &t.token { w.keyword } else { Keyword::NoKeyword }))
+        .collect();
+    let creates = words.first().is_some_and(|(_, k)| *k == Keyword::CREATE);
+    let keep = |end: usize| tokens[..end].to_vec();
+    match words.as_slice() {
+        [.., (start, Keyword::WITH), (_, Keyword::NO), (_, Keyword::DATA)] if creates => (keep(*start), true),
+        [.., (start, Keyword::WITH), (_, Keyword::DATA)] if creates => (keep(*start), false),
+        _ => (tokens.to_vec(), false),
+    }
+}
+
+/// Parses one expression (a column's DEFAULT).
+pub(crate) fn parse_expression(sql: &str) -> Result<ast::Expr> {
+    let source = Source::new(sql);
+    let tokens = tokenize(sql).map_err(|e| tokenizer_error(&e, &source))?;
+    depth::check(&tokens)?;
+    let mut parser = parser(tokens);
+    parser.parse_expr().map_err(|e| syntax_error(&e, &mut parser, &source))
+}
+
+/// Parses one query (a view's definition).
+pub(crate) fn parse_query(sql: &str) -> Result<ast::Query> {
+    match parse_script(sql)?.pop().map(|p| p.kind) {
+        Some(Kind::Sql(statement)) => match *statement {
+            ast::Statement::Query(query) => Ok(*query),
+            _ => Err(Error::new(SYNTAX_ERROR, "a query was expected")),
+        },
+        _ => Err(Error::new(SYNTAX_ERROR, "a query was expected")),
+    }
+}
+
+fn tokenize(
+    sql: &str,
+) -> std::result::Result<Vec<TokenWithSpan>, datafusion::sql::sqlparser::tokenizer::TokenizerError> {
+    Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location()
+}
+
+fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
+    static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+    Parser::new(&DIALECT).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(tokens)
+}
+
+fn parse_one(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Kind> {
+    let mut parser = parser(tokens);
+    let result = parse_kind(&mut parser, source);
+    let kind = match result {
+        Ok(kind) => kind,
+        Err(Failure::Parser(e)) => return Err(syntax_error(&e, &mut parser, source)),
+        Err(Failure::Sql(e)) => return Err(e),
+    };
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        return Err(near(&next, source));
+    }
+    Ok(match kind {
+        Kind::Sql(mut statement) => {
+            rewrite::rewrite(&mut statement);
+            Kind::Sql(statement)
+        }
+        other => other,
+    })
+}
+
+/// Either sqlparser's errors or ours.
+pub(crate) enum Failure {
+    Parser(ParserError),
+    Sql(Error),
+}
+
+impl From<ParserError> for Failure {
+    fn from(e: ParserError) -> Self {
+        Failure::Parser(e)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Failure::Sql(e)
+    }
+}
+
+fn parse_kind(parser: &mut Parser<'_>, source: &Source) -> std::result::Result<Kind, Failure> {
+    let first = parser.peek_token();
+    let Token::Word(word) = &first.token else { return Ok(Kind::Sql(Box::new(parser.parse_statement()?))) };
+    match (word.keyword, word.value.to_ascii_uppercase().as_str()) {
+        (Keyword::COPY, _) => {
+            parser.next_token();
+            Ok(Kind::Copy(Box::new(copy::parse(parser)?)))
+        }
+        (_, "CHECKPOINT") => {
+            parser.next_token();
+            Ok(Kind::Checkpoint)
+        }
+        (_, "ABORT") => {
+            parser.next_token();
+            let _ = parser.parse_one_of_keywords(&[Keyword::WORK, Keyword::TRANSACTION]);
+            Ok(Kind::Sql(Box::new(ast::Statement::Rollback { chain: false, savepoint: None })))
+        }
+        (Keyword::SHOW, _) => {
+            parser.next_token();
+            show(parser, source)
+        }
+        (Keyword::SELECT | Keyword::WITH | Keyword::VALUES, _) => Ok(Kind::Sql(Box::new(parser.parse_statement()?))),
+        _ => Ok(Kind::Sql(Box::new(parser.parse_statement()?))),
+    }
+}
+
+fn show(parser: &mut Parser<'_>, source: &Source) -> std::result::Result<Kind, Failure> {
+    let mut words = Vec::new();
+    loop {
+        let token = parser.peek_token();
+        match &token.token {
+            Token::EOF => break,
+            Token::Word(word) => words.push(word.value.clone()),
+            Token::Period => {}
+            _ => return Err(near(&token, source).into()),
+        }
+        parser.next_token();
+    }
+    if words.is_empty() {
+        return Err(near(&parser.peek_token(), source).into());
+    }
+    let dotted =
+        words.len() == 2 && !words[0].eq_ignore_ascii_case("time") && !words[0].eq_ignore_ascii_case("session");
+    let name = words.join(if dotted { "." } else { " " });
+    if name.eq_ignore_ascii_case("all") { Ok(Kind::ShowAll) } else { Ok(Kind::Show(name)) }
+}
+
+/// `syntax error at or near "…"`.
+pub(crate) fn syntax_error_near(token: &TokenWithSpan) -> Error {
+    match &token.token {
+        Token::EOF => Error::new(SYNTAX_ERROR, "syntax error at end of input"),
+        token => Error::new(SYNTAX_ERROR, format!("syntax error at or near \"{token}\"")),
+    }
+}
+
+fn near(token: &TokenWithSpan, source: &Source) -> Error {
+    let position = match token.token {
+        Token::EOF => Some(source.script.chars().count() + 1),
+        _ => source.position(token.span.start),
+    };
+    syntax_error_near(token).with_position(position)
+}
+
+fn syntax_error(e: &ParserError, parser: &mut Parser<'_>, source: &Source) -> Error {
+    match e {
+        ParserError::RecursionLimitExceeded => too_deep(),
+        ParserError::TokenizerError(text) => Error::new(SYNTAX_ERROR, text.clone()),
+        ParserError::ParserError(text) => {
+            if let Some((what, location)) = split_location(text) {
+                let position = source.position(location);
+                let error = match found(what) {
+                    Some("EOF") => Error::new(SYNTAX_ERROR, "syntax error at end of input"),
+                    Some(token) => Error::new(SYNTAX_ERROR, format!("syntax error at or near \"{token}\"")),
+                    None => Error::new(SYNTAX_ERROR, what.to_owned()),
+                };
+                return error.with_position(position.or(Some(source.script.chars().count() + 1)));
+            }
+            match found(text) {
+                Some("EOF") => Error::new(SYNTAX_ERROR, "syntax error at end of input")
+                    .with_position(Some(source.script.chars().count() + 1)),
+                _ => {
+                    let token = parser.peek_token();
+                    let mut error = near(&token, source);
+                    error.0.detail = Some(format!("{}.", text.trim_end_matches('.')));
+                    error
+                }
+            }
+        }
+    }
+}
+
+/// The token of `Expected: …, found: token`.
+fn found(text: &str) -> Option<&str> {
+    text.rfind(", found: ").map(|at| text[at + 9..].trim())
+}
+
+/// Cuts ` at Line: 1, Column: 5` off a message.
+fn split_location(text: &str) -> Option<(&str, Location)> {
+    let at = text.rfind(" at Line: ")?;
+    let (line, column) = text[at + 10..].split_once(", Column: ")?;
+    Some((&text[..at], Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? }))
+}
+
+fn tokenizer_error(e: &datafusion::sql::sqlparser::tokenizer::TokenizerError, source: &Source) -> Error {
+    let message = match e.message.as_str() {
+        "Unterminated string literal" => "unterminated quoted string".to_owned(),
+        m if m.starts_with("Expected close delimiter '\"'") => "unterminated quoted identifier".to_owned(),
+        "Unexpected EOF while in a multi-line comment" => "unterminated /* comment".to_owned(),
+        m => m.to_lowercase(),
+    };
+    Error::new(SYNTAX_ERROR, message).with_position(source.position(e.location))
+}
+
+/// `54001`.
+pub(crate) fn too_deep() -> Error {
+    Error::new(STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+        .with_detail("The statement is nested too deep.")
+        .with_hint("Split the statement, or write long lists of alternatives with IN or a VALUES list.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_are_cut_at_semicolons_outside_strings() {
+        let statements = parse_script("select ';' ; ; select 2;").unwrap();
+        let texts: Vec<&str> = statements.iter().map(|s| s.text.as_str()).collect();
+        assert_eq!(texts, ["select ';'", "select 2"]);
+    }
+
+    #[test]
+    fn syntax_errors_name_the_place() {
+        let e = parse_script("select 1;\nselec 2").unwrap_err();
+        assert_eq!((e.state().0, e.message(), e.0.position), ("42601", "syntax error at or near \"selec\"", Some(11)));
+        let e = parse_script("select * from").unwrap_err();
+        assert_eq!(e.message(), "syntax error at end of input");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        for sql in [
+            format!("select {}1{}", "(".repeat(10_000), ")".repeat(10_000)),
+            format!("select 1{}", " + 1".repeat(10_000)),
+            format!("select {}true", "not ".repeat(10_000)),
+            format!("select {}1", "- ".repeat(10_000)),
+            format!("select 1{}", " union all select 1".repeat(10_000)),
+            format!("select {}1{}", "case when true then ".repeat(10_000), " end".repeat(10_000)),
+            format!("select 1{}", "::int".repeat(10_000)),
+        ] {
+            assert_eq!(parse_script(&sql).unwrap_err().state().0, "54001", "{}", &sql[..40]);
+        }
+        assert!(parse_script(&format!("select 1 where true{}", " or 1 = 2".repeat(2_000))).is_ok());
+    }
+
+    #[test]
+    fn names_are_found_again_for_errors() {
+        let parsed = parse_script("select 1; select  nix from t").unwrap();
+        assert_eq!(parsed[1].position_of("nix"), Some(19));
+    }
+}

@@ -1,0 +1,87 @@
+//! From a query's syntax tree to a plan that runs.
+
+use crate::error::{Error, Result};
+use crate::parser::names::name_columns;
+use crate::pg_catalog;
+use crate::sqlstate::FEATURE_NOT_SUPPORTED;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{self, Query, SetExpr, Statement, TableFactor, Visit, Visitor};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Plans a query whose columns have their names already.
+pub(crate) async fn query_plan(state: &SessionState, mut query: Query) -> Result<LogicalPlan> {
+    check_query(&query)?;
+    pg_catalog::rewrite(&mut query, &|name| state.aggregate_functions().contains_key(name))?;
+    let statement = DfStatement::Statement(Box::new(Statement::Query(Box::new(query))));
+    Ok(state.statement_to_plan(statement).await?)
+}
+
+/// Names the columns of a query, then plans it.
+pub(crate) async fn named_query_plan(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
+    let mut query = query.clone();
+    name_columns(&mut query);
+    query_plan(state, query).await
+}
+
+/// Plans physically, with the optimizer.
+pub(crate) async fn physical_plan(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(state.create_physical_plan(plan).await?)
+}
+
+/// Starts a physical plan.
+pub(crate) fn start(state: &SessionState, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
+    Ok(execute_stream(plan, state.task_ctx())?)
+}
+
+/// Refuses what DataFusion would silently ignore.
+fn check_query(query: &Query) -> Result<()> {
+    match query.visit(&mut Refusals) {
+        ControlFlow::Break(e) => Err(e),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Refusals;
+
+impl Visitor for Refusals {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        if let Some(lock) = query.locks.first() {
+            return ControlFlow::Break(Error::unsupported(format!("{lock}")));
+        }
+        if let SetExpr::Select(select) = query.body.as_ref()
+            && select.into.is_some()
+        {
+            return ControlFlow::Break(Error::new(FEATURE_NOT_SUPPORTED, "SELECT ... INTO is not allowed here"));
+        }
+        match query.body.as_ref() {
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                ControlFlow::Break(Error::unsupported("a data-modifying statement in WITH"))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        match factor {
+            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+                ControlFlow::Break(Error::unsupported("TABLESAMPLE"))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// A query that computes one expression.
+pub(crate) fn select_of(expr: ast::Expr) -> Result<Query> {
+    let mut query = crate::parser::parse_query("SELECT NULL")?;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = vec![ast::SelectItem::UnnamedExpr(expr)];
+    }
+    Ok(query)
+}

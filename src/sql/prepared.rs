@@ -1,0 +1,271 @@
+//! Prepared statements: parameter types, result columns, and the plan kept between executions.
+//!
+//! A plan refers to tables through the storage snapshot it was made on. So the logical plan is kept together with that
+//! snapshot's timestamp and whatever else it depends on ([`PlanKey`]); an execution that finds all of it unchanged skips
+//! parsing names and planning, and any other plans anew and keeps the result.
+
+use crate::context::StatementContext;
+use crate::error::{Error, Result};
+use crate::parser::{Kind, Parsed};
+use crate::plan::named_query_plan;
+use crate::present::client_schema;
+use crate::provider::{column_type, state_for};
+use crate::session::{Prepared, Run};
+use crate::sqlstate::{INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
+use crate::statements::insert;
+use crate::types::{self, PgType};
+use crate::{semantics, statements};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SetExpr, Statement as Sql, Value, Visit, Visitor};
+use lightning_storage::Timestamp;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Parameters one statement may have.
+const PARAMETERS_MAX: usize = 65_535;
+
+/// A statement that was parsed and whose parameters and columns are known.
+#[derive(Debug)]
+pub(crate) struct PreparedStatement {
+    /// `None` for an empty statement.
+    pub(crate) parsed: Option<Arc<Parsed>>,
+    pub(crate) parameters: Vec<PgType>,
+    pub(crate) schema: Option<SchemaRef>,
+    kept: Mutex<Option<(PlanKey, LogicalPlan)>>,
+}
+
+/// Everything a kept plan depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlanKey {
+    timestamp: Timestamp,
+    catalog_version: u64,
+    search_path: Vec<String>,
+    zone: Option<String>,
+}
+
+impl PlanKey {
+    /// The key for this view; `None` when the open transaction has written, since its own rows have no timestamp.
+    pub(crate) fn new(run: &Run, context: &StatementContext) -> Option<PlanKey> {
+        if run.session.transactions.has_written() {
+            return None;
+        }
+        Some(PlanKey {
+            timestamp: context.storage.timestamp(),
+            catalog_version: context.catalog.version(),
+            search_path: context.search_path.clone(),
+            zone: run.session.info.settings.get("timezone"),
+        })
+    }
+}
+
+impl PreparedStatement {
+    /// The empty statement.
+    pub(crate) fn empty() -> PreparedStatement {
+        PreparedStatement { parsed: None, parameters: Vec::new(), schema: None, kept: Mutex::new(None) }
+    }
+
+    /// The kept plan, if it was made for this view of the database.
+    pub(crate) fn kept_plan(&self, key: Option<&PlanKey>) -> Option<LogicalPlan> {
+        let kept = self.kept.lock();
+        let (kept_key, plan) = kept.as_ref()?;
+        (Some(kept_key) == key).then(|| plan.clone())
+    }
+
+    /// Keeps a plan.
+    pub(crate) fn keep_plan(&self, key: Option<PlanKey>, plan: &LogicalPlan) {
+        if let Some(key) = key {
+            *self.kept.lock() = Some((key, plan.clone()));
+        }
+    }
+}
+
+/// Finds the parameters' types and the result's columns.
+pub(crate) async fn prepare(run: &Run, declared: &[Option<PgType>]) -> Result<PreparedStatement> {
+    let parsed = &run.parsed;
+    let count = parameter_count(parsed)?.max(declared.len());
+    if count > PARAMETERS_MAX {
+        return Err(Error::new(
+            PROTOCOL_VIOLATION,
+            format!("a statement can have at most {PARAMETERS_MAX} parameters"),
+        ));
+    }
+    let mut types: Vec<Option<PgType>> = (0..count).map(|i| declared.get(i).copied().flatten()).collect();
+    for pg in types.iter_mut() {
+        // `unknown` asks for inference, as no type does.
+        *pg = pg.filter(|t| t.oid != types::UNKNOWN.oid);
+    }
+    let schema = describe(run, &mut types).await?;
+    let parameters = types
+        .into_iter()
+        .enumerate()
+        .map(|(i, t)| {
+            t.ok_or_else(|| {
+                Error::new(INDETERMINATE_DATATYPE, format!("could not determine data type of parameter ${}", i + 1))
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(PreparedStatement { parsed: Some(Arc::clone(parsed)), parameters, schema, kept: Mutex::new(None) })
+}
+
+/// Result columns; fills in parameter types as they become known.
+async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<SchemaRef>> {
+    let text = |names: &[&str]| {
+        let fields: Vec<Field> = names.iter().map(|n| Field::new(*n, DataType::Utf8View, true)).collect();
+        Some(Arc::new(Schema::new(fields)))
+    };
+    match &run.parsed.kind {
+        Kind::Show(name) => Ok(text(&[&crate::settings::Settings::display_name(name)])),
+        Kind::ShowAll => Ok(text(&["name", "setting", "description"])),
+        Kind::Copy(_) | Kind::Checkpoint => Ok(None),
+        Kind::Sql(statement) => match statement.as_ref() {
+            Sql::Query(query) if !into(&query.body) => {
+                let context = run.session.context()?;
+                let mut state = state_for(&run.session.base, &run.session.info, &context);
+                semantics::begin_statement(&mut state, &run.session.info);
+                let plan = named_query_plan(&state, query).await?;
+                let plan = infer(plan, types)?;
+                let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+                Ok(Some(client_schema(analyzed.schema().as_arrow())))
+            }
+            Sql::Explain { .. } => Ok(text(&["QUERY PLAN"])),
+            Sql::Insert(insert) => {
+                insert::infer_parameters(run, insert, types).await?;
+                Ok(None)
+            }
+            Sql::Execute { name: Some(name), .. } => {
+                let name = name.0.last().and_then(|p| p.as_ident()).map(statements::target::folded).unwrap_or_default();
+                Ok(run.session.prepared.lock().get(&name).and_then(|p| p.inner.schema.clone()))
+            }
+            _ => Ok(None),
+        },
+    }
+}
+
+fn into(body: &SetExpr) -> bool {
+    matches!(body, SetExpr::Select(select) if select.into.is_some())
+}
+
+/// Gives placeholders their declared types, and takes the types the planner found for the others.
+pub(crate) fn infer(plan: LogicalPlan, types: &mut [Option<PgType>]) -> Result<LogicalPlan> {
+    let declared = declare(plan, types)?;
+    for (name, field) in declared.get_parameter_fields()? {
+        let Some(slot) = index_of(&name).and_then(|i| types.get_mut(i)) else { continue };
+        if slot.is_none()
+            && let Some(field) = field
+        {
+            *slot = Some(parameter_type(&field));
+        }
+    }
+    // A parameter whose context says nothing is text, as in PostgreSQL.
+    for name in declared.get_parameter_names()? {
+        if let Some(slot @ None) = index_of(&name).and_then(|i| types.get_mut(i)) {
+            *slot = Some(types::TEXT);
+        }
+    }
+    declare(declared, types)
+}
+
+/// Literals next to a parameter are narrower than what may be sent.
+fn parameter_type(field: &Field) -> PgType {
+    let pg = types::pg_type(field);
+    if pg.oid == types::NUMERIC.oid { types::NUMERIC } else { pg.with_modifier(-1) }
+}
+
+fn index_of(placeholder: &str) -> Option<usize> {
+    placeholder.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)
+}
+
+fn declare(plan: LogicalPlan, types: &[Option<PgType>]) -> Result<LogicalPlan> {
+    if types.is_empty() {
+        return Ok(plan);
+    }
+    let transformed = plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|expr| {
+            expr.transform_up(|expr| match expr {
+                Expr::Placeholder(Placeholder { id, field }) => {
+                    let known = index_of(&id).and_then(|i| types.get(i).copied().flatten());
+                    match known.and_then(|pg| types::arrow_field("", pg, true)) {
+                        Some(known) => {
+                            Ok(Transformed::yes(Expr::Placeholder(Placeholder { id, field: Some(Arc::new(known)) })))
+                        }
+                        None => Ok(Transformed::no(Expr::Placeholder(Placeholder { id, field }))),
+                    }
+                }
+                other => Ok(Transformed::no(other)),
+            })
+        })
+    })?;
+    Ok(transformed.data)
+}
+
+/// Puts parameter values into a plan.
+pub(crate) fn bind(plan: LogicalPlan, run: &Run, prepared: Option<&Prepared>) -> Result<LogicalPlan> {
+    if run.parameters.is_empty() {
+        if let Some(name) = plan.get_parameter_names()?.into_iter().next() {
+            return Err(Error::new(UNDEFINED_PARAMETER, format!("there is no parameter {name}")));
+        }
+        return Ok(plan);
+    }
+    let wanted: &[PgType] = prepared.map_or(&[], |p| p.parameters());
+    let typed: Vec<Option<PgType>> = wanted.iter().copied().map(Some).collect();
+    let plan = declare(plan, &typed)?;
+    let values: Vec<ScalarAndMetadata> = run
+        .parameters
+        .iter()
+        .enumerate()
+        .map(|(i, value)| Ok(ScalarAndMetadata::from(parameter_value(value, wanted.get(i).copied())?)))
+        .collect::<Result<_>>()?;
+    Ok(plan.replace_params_with_values(&ParamValues::List(values))?)
+}
+
+/// The value as the type the statement was prepared with.
+fn parameter_value(value: &ScalarValue, wanted: Option<PgType>) -> Result<ScalarValue> {
+    match wanted.and_then(PgType::arrow_type) {
+        Some(wanted) if value.is_null() => Ok(ScalarValue::try_from(&wanted)?),
+        // Digits beyond the default scale must not be lost.
+        Some(DataType::Decimal128(..)) if matches!(value, ScalarValue::Decimal128(..)) => Ok(value.clone()),
+        Some(wanted) if value.data_type() != wanted => Ok(value.cast_to(&wanted)?),
+        _ => Ok(value.clone()),
+    }
+}
+
+/// The highest `$n` of a statement.
+fn parameter_count(parsed: &Parsed) -> Result<usize> {
+    struct Highest(BTreeMap<usize, ()>);
+    impl Visitor for Highest {
+        type Break = Error;
+        fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<Error> {
+            if let SqlExpr::Value(value) = expr
+                && let Value::Placeholder(name) = &value.value
+            {
+                match index_of(name) {
+                    Some(index) => self.0.insert(index, ()),
+                    None => {
+                        let message = format!("there is no parameter {name}");
+                        return ControlFlow::Break(Error::new(UNDEFINED_PARAMETER, message));
+                    }
+                };
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let Kind::Sql(statement) = &parsed.kind else { return Ok(0) };
+    let mut highest = Highest(BTreeMap::new());
+    match statement.visit(&mut highest) {
+        ControlFlow::Break(e) => Err(e),
+        ControlFlow::Continue(()) => Ok(highest.0.last_key_value().map_or(0, |(i, ())| i + 1)),
+    }
+}
+
+/// The type of a table's column, for parameters that go into it.
+pub(crate) fn column_parameter(column: &lightning_catalog::Column) -> PgType {
+    let pg = column_type(column);
+    if pg.oid == types::NUMERIC.oid { pg } else { pg.with_modifier(-1) }
+}

@@ -1,0 +1,159 @@
+//! Names for DataFusion: databases, schemas and tables of one statement's view.
+//!
+//! DataFusion resolves an unqualified name to one default schema; PostgreSQL searches a path. So the default schema is a
+//! schema of our own, [`PATH_SCHEMA`], that looks along the statement's search path.
+
+use crate::context::{SessionInfo, StatementContext};
+use crate::error::Result;
+use crate::{pg_catalog, scan::LightningTable, system, types};
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::DataFusionError;
+use datafusion::datasource::ViewTable;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+use lightning_catalog::{Column, Relation, Schema as CatalogSchema, View};
+use std::sync::Arc;
+
+/// The schema unqualified names are looked up in. Users cannot write this name.
+pub(crate) const PATH_SCHEMA: &str = "\u{1}search_path";
+
+/// The PostgreSQL type of a catalog column.
+pub(crate) fn column_type(column: &Column) -> types::PgType {
+    types::PgType::by_oid(column.type_oid.0).unwrap_or(types::TEXT).with_modifier(column.type_modifier)
+}
+
+/// The Arrow schema of a table or view: names, types, metadata.
+pub(crate) fn arrow_schema(columns: &[Column]) -> SchemaRef {
+    let fields: Vec<_> = columns.iter().map(|c| types::column_field(&c.name, column_type(c), !c.not_null)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// A session state that resolves names as `context` sees them.
+pub(crate) fn state_for(
+    base: &Arc<SessionState>,
+    info: &Arc<SessionInfo>,
+    context: &Arc<StatementContext>,
+) -> SessionState {
+    let mut state = base.as_ref().clone();
+    state.register_catalog_list(Arc::new(Names {
+        base: Arc::clone(base),
+        info: Arc::clone(info),
+        context: Arc::clone(context),
+    }));
+    state
+}
+
+#[derive(Clone, Debug)]
+struct Names {
+    base: Arc<SessionState>,
+    info: Arc<SessionInfo>,
+    context: Arc<StatementContext>,
+}
+
+impl CatalogProviderList for Names {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![self.info.database.clone()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == self.info.database).then(|| Arc::new(self.clone()) as Arc<dyn CatalogProvider>)
+    }
+}
+
+impl CatalogProvider for Names {
+    fn schema_names(&self) -> Vec<String> {
+        self.context.catalog.schemas(self.context.database).map(|s| s.name.clone()).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let schemas = if name == PATH_SCHEMA {
+            let find = |name: &String| self.context.catalog.schema(self.context.database, name).cloned();
+            self.context.search_path.iter().filter_map(find).collect()
+        } else {
+            vec![Arc::clone(self.context.catalog.schema(self.context.database, name)?)]
+        };
+        Some(Arc::new(Schemas { names: self.clone(), schemas }))
+    }
+}
+
+/// One schema, or the search path.
+#[derive(Debug)]
+struct Schemas {
+    names: Names,
+    schemas: Vec<Arc<CatalogSchema>>,
+}
+
+impl Schemas {
+    async fn find(&self, schema: &CatalogSchema, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Names { info, context, .. } = &self.names;
+        if schema.is_system() {
+            return Ok(match schema.name.as_str() {
+                "lightning" => system::table(info, context, name),
+                other => pg_catalog::table(info, other, name),
+            });
+        }
+        match context.catalog.relation(schema.oid, name) {
+            None => Ok(None),
+            Some(Relation::Table(table)) => {
+                let schema = arrow_schema(&table.columns);
+                let provider = LightningTable::new(context.storage.clone(), table.storage_table(), &table.name, schema);
+                Ok(Some(Arc::new(provider)))
+            }
+            Some(Relation::View(view)) => self.view(view).await.map(Some),
+        }
+    }
+
+    /// Plans a view's definition under the search path it was written in.
+    async fn view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
+        let Names { base, info, context } = &self.names;
+        let context = StatementContext { search_path: view.search_path.clone(), ..context.as_ref().clone() };
+        let state = state_for(base, info, &Arc::new(context));
+        let mut query = crate::parser::parse_query(&view.definition)?;
+        crate::parser::names::name_columns(&mut query);
+        let plan = crate::plan::query_plan(&state, query).await?;
+        let columns: Vec<Expr> = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .zip(&view.columns)
+            .map(|(column, named)| Expr::Column(column).alias(&named.name))
+            .collect();
+        let plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
+        Ok(Arc::new(ViewTable::new(plan, Some(view.definition.clone()))))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Schemas {
+    fn table_names(&self) -> Vec<String> {
+        let context = &self.names.context;
+        let of = |schema: &Arc<CatalogSchema>| -> Vec<String> {
+            match (schema.is_system(), schema.name.as_str()) {
+                (true, "lightning") => system::table_names(),
+                (true, other) => pg_catalog::table_names(other),
+                _ => context.catalog.relations(schema.oid).map(|r| r.name().to_owned()).collect(),
+            }
+        };
+        self.schemas.iter().flat_map(of).collect()
+    }
+
+    async fn table(&self, name: &str) -> datafusion::common::Result<Option<Arc<dyn TableProvider>>> {
+        for schema in &self.schemas {
+            let found = self.find(schema, name).await.map_err(|e| DataFusionError::External(Box::new(e)))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|n| n == name)
+    }
+}

@@ -1,0 +1,160 @@
+//! The pass over a plan before DataFusion coerces its types.
+
+use super::cast;
+use super::operators::{comparable, is_open, no_operator, resolve};
+use crate::error::Error;
+use crate::sqlstate::DATATYPE_MISMATCH;
+use crate::types;
+use arrow::array::timezone::Tz;
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+/// Narrows integer literals, resolves literals of open type, replaces casts, refuses what would answer wrongly.
+#[derive(Debug)]
+pub(super) struct PostgresExpressions;
+
+impl AnalyzerRule for PostgresExpressions {
+    fn name(&self) -> &str {
+        "postgres_expressions"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let zone = cast::zone(config);
+        Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, zone))?.data)
+    }
+}
+
+fn rewrite_node(plan: LogicalPlan, zone: Tz) -> Result<Transformed<LogicalPlan>> {
+    // Their numbers are counts of rows, or already computed.
+    if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::TableScan(_)) {
+        return Ok(Transformed::no(plan));
+    }
+    let schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::Filter(filter) = &plan {
+        check_condition(&filter.predicate, &schema)?;
+    }
+    let names = NamePreserver::new(&plan);
+    let rewritten = plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let rewritten = rewrite_expr(expr, &schema, zone)?;
+        Ok(rewritten.update_data(|e| name.restore(e)))
+    })?;
+    if !rewritten.transformed {
+        return Ok(rewritten);
+    }
+    match rewritten.data {
+        LogicalPlan::Values(Values { values, .. }) => {
+            Ok(Transformed::yes(LogicalPlanBuilder::values(values)?.build()?))
+        }
+        other => Ok(Transformed::yes(other.recompute_schema()?)),
+    }
+}
+
+fn check_condition(predicate: &Expr, schema: &DFSchema) -> Result<()> {
+    let Ok((_, field)) = predicate.to_field(schema) else { return Ok(()) };
+    if matches!(field.data_type(), DataType::Boolean | DataType::Null) {
+        return Ok(());
+    }
+    let name = types::pg_type(&field).base_name();
+    external(Error::new(DATATYPE_MISMATCH, format!("argument of WHERE must be type boolean, not type {name}")))
+}
+
+fn external<T>(e: Error) -> Result<T> {
+    Err(DataFusionError::External(Box::new(e)))
+}
+
+/// Rewrites an expression from its leaves up. Arguments of aggregates and window functions may have to be literals of
+/// a certain type, so those that are literals stay as they are.
+fn rewrite_expr(expr: Expr, schema: &DFSchema, zone: Tz) -> Result<Transformed<Expr>> {
+    expr.transform_down_up(
+        |e| match e {
+            Expr::AggregateFunction(_) | Expr::WindowFunction(_) if has_literal_argument(&e) => {
+                Ok(Transformed::new(e, false, TreeNodeRecursion::Jump))
+            }
+            other => Ok(Transformed::no(other)),
+        },
+        |e| rewrite_one(e, schema, zone),
+    )
+}
+
+fn has_literal_argument(expr: &Expr) -> bool {
+    let args = match expr {
+        Expr::AggregateFunction(f) => {
+            if matches!(f.func.name(), "sum" | "avg" | "min" | "max" | "count") {
+                return false;
+            }
+            &f.params.args
+        }
+        Expr::WindowFunction(f) => &f.params.args,
+        _ => return false,
+    };
+    args.iter().any(|a| matches!(a, Expr::Literal(..)))
+}
+
+fn rewrite_one(expr: Expr, schema: &DFSchema, zone: Tz) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(value)), metadata) => match i32::try_from(value) {
+            Ok(narrow) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(narrow)), metadata))),
+            Err(_) => Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), metadata))),
+        },
+        Expr::Cast(ref cast) => {
+            let Ok((_, from)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(expr)) };
+            let open = matches!(cast.expr.as_ref(), Expr::Literal(value, None) if is_open(value));
+            let from = if open || from.data_type() == &DataType::Null { types::UNKNOWN } else { types::pg_type(&from) };
+            let to = types::pg_type(&cast.field);
+            match cast::planned(&cast.expr, from, to, zone) {
+                Ok(Some(planned)) => Ok(Transformed::yes(planned)),
+                Ok(None) => Ok(Transformed::no(expr)),
+                Err(e) => external(e),
+            }
+        }
+        Expr::InList(mut list) => {
+            let mut changed = false;
+            for item in &mut list.list {
+                changed |= resolve_against(item, &list.expr, schema)?;
+            }
+            Ok(Transformed::new(Expr::InList(list), changed, TreeNodeRecursion::Continue))
+        }
+        Expr::Between(mut between) => {
+            let mut changed = resolve_against(&mut between.low, &between.expr, schema)?;
+            changed |= resolve_against(&mut between.high, &between.expr, schema)?;
+            Ok(Transformed::new(Expr::Between(between), changed, TreeNodeRecursion::Continue))
+        }
+        Expr::InSubquery(ref subquery) if subquery.negated && !subquery.subquery.outer_ref_columns.is_empty() => {
+            external(Error::unsupported("a correlated NOT IN subquery").with_hint("Write it with NOT EXISTS."))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// Gives `item` the type of `operand` when its own is open; refuses pairs that cannot be compared.
+fn resolve_against(item: &mut Expr, operand: &Expr, schema: &DFSchema) -> Result<bool> {
+    let Ok((_, field)) = operand.to_field(schema) else { return Ok(false) };
+    if matches!(operand, Expr::Literal(value, None) if is_open(value)) || field.data_type() == &DataType::Null {
+        return Ok(false);
+    }
+    let wanted = types::pg_type(&field);
+    if let Expr::Literal(value, None) = &*item
+        && is_open(value)
+    {
+        let before = item.clone();
+        *item = resolve(before.clone(), wanted, &BinaryOperator::Eq)?;
+        return Ok(*item != before);
+    }
+    if let Ok((_, found)) = item.to_field(schema)
+        && found.data_type() != &DataType::Null
+    {
+        let found = types::pg_type(&found);
+        if !comparable(wanted, found) {
+            return external(no_operator(&BinaryOperator::Eq, wanted, found));
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,43 @@
+//! PostgreSQL's meaning of expressions, where DataFusion's differs.
+//!
+//! While SQL becomes a plan, [`operators`] resolves literals of open type against the other operand and refuses operators
+//! that do not exist (`integer = text`). On the finished plan, before DataFusion coerces types, [`expressions`] narrows
+//! integer literals to `integer`, resolves literals in IN and BETWEEN, and replaces casts by PostgreSQL's ([`cast`]). After
+//! coercion [`arithmetic`] makes `+ - * / %` fail on overflow and division by zero instead of wrapping.
+
+mod arithmetic;
+mod cast;
+mod expressions;
+mod operators;
+
+use crate::context::SessionInfo;
+use crate::error::Result;
+use crate::{functions, pg_catalog};
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
+use std::sync::Arc;
+
+/// Adds rules and planners to a session's. Must come before DataFusion's defaults.
+pub(crate) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(expressions::PostgresExpressions)];
+    rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(arithmetic::CheckedArithmetic));
+    builder.with_analyzer_rules(rules).with_expr_planners(vec![Arc::new(operators::PostgresOperators)])
+}
+
+/// Registers PostgreSQL's functions.
+pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>) -> Result<()> {
+    functions::register(state)?;
+    for function in pg_catalog::functions(info) {
+        state.register_udf(function)?;
+    }
+    Ok(())
+}
+
+/// Sets what an expression may depend on besides rows: the time of the statement, the session's time zone.
+pub(crate) fn begin_statement(state: &mut SessionState, info: &Arc<SessionInfo>) {
+    state.mark_start_execution();
+    let zone = info.settings.get("timezone").unwrap_or_else(|| "UTC".to_owned());
+    state.config_mut().options_mut().execution.time_zone = Some(zone);
+}

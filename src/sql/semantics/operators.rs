@@ -1,0 +1,327 @@
+//! Binary operators: literals of open type take the type of the other side, and operators that do not exist are refused.
+
+use super::cast;
+use crate::error::Error;
+use crate::sqlstate::{DATATYPE_MISMATCH, UNDEFINED_FUNCTION};
+use crate::text::datetime;
+use crate::types::{self, PgType};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array};
+use arrow::compute::cast as arrow_cast;
+use arrow::datatypes::{DataType, Date32Type, Int64Type};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use std::sync::Arc;
+
+/// Plans operators as PostgreSQL resolves them.
+#[derive(Debug)]
+pub(super) struct PostgresOperators;
+
+impl ExprPlanner for PostgresOperators {
+    fn plan_binary_op(&self, mut raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if matches!(raw.op, BinaryOperator::And | BinaryOperator::Or) {
+            check_boolean(&raw, schema)?;
+            return Ok(PlannerResult::Original(raw));
+        }
+        if !is_comparison(&raw.op) && !is_arithmetic(&raw.op) {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let (Some(left), Some(right)) = (operand(&raw.left, schema), operand(&raw.right, schema)) else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        match (left.open, right.open) {
+            (true, false) => raw.left = resolve(raw.left, right.pg, &raw.op)?,
+            (false, true) => raw.right = resolve(raw.right, left.pg, &raw.op)?,
+            (true, true) => {}
+            (false, false) => {
+                if let Some(planned) = date_arithmetic(&raw, left.pg, right.pg) {
+                    return Ok(PlannerResult::Planned(planned));
+                }
+                if !operator_exists(&raw.op, left.pg, right.pg) {
+                    return Err(DataFusionError::External(Box::new(no_operator(&raw.op, left.pg, right.pg))));
+                }
+            }
+        }
+        Ok(PlannerResult::Original(raw))
+    }
+}
+
+struct Operand {
+    pg: PgType,
+    /// A string literal or NULL: its type is open.
+    open: bool,
+}
+
+/// `None` when the type is not known yet (a parameter).
+fn operand(expr: &Expr, schema: &DFSchema) -> Option<Operand> {
+    if let Expr::Literal(value, None) = expr
+        && is_open(value)
+    {
+        return Some(Operand { pg: types::UNKNOWN, open: true });
+    }
+    let (_, field) = expr.to_field(schema).ok()?;
+    if field.data_type() == &DataType::Null {
+        return None;
+    }
+    Some(Operand { pg: types::pg_type(&field), open: false })
+}
+
+/// Whether a literal has no type of its own.
+pub(super) fn is_open(value: &ScalarValue) -> bool {
+    matches!(value, ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::Null)
+}
+
+/// A literal of open type as the type the other operand asks for.
+pub(super) fn resolve(expr: Expr, other: PgType, op: &BinaryOperator) -> Result<Expr> {
+    let Expr::Literal(value, _) = &expr else { return Ok(expr) };
+    let wanted = match (op, other.oid) {
+        (BinaryOperator::Plus, 1082 | 1083 | 1114 | 1184 | 1186) => types::INTERVAL,
+        (BinaryOperator::Multiply | BinaryOperator::Divide, 1186) => types::FLOAT8,
+        (_, oid) if oid == types::NUMERIC.oid => numeric_of(value),
+        _ => other.with_modifier(-1),
+    };
+    if wanted.is_string() || wanted.arrow_type().is_none() {
+        return Ok(expr);
+    }
+    // The session's zone is not known here; only `timestamptz` needs it, and it is cast when the plan is analyzed.
+    if wanted.oid == types::TIMESTAMPTZ.oid {
+        return Ok(Expr::Cast(datafusion::logical_expr::expr::Cast::new_from_field(
+            Box::new(expr.clone()),
+            types::column_field("", wanted, true),
+        )));
+    }
+    let literal = cast::literal(value, wanted, datetime::utc()).map_err(|e| DataFusionError::External(Box::new(e)))?;
+    Ok(literal.unwrap_or(expr))
+}
+
+/// A numeric type with as many decimals as the text has.
+fn numeric_of(value: &ScalarValue) -> PgType {
+    let text = match value {
+        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => text.trim(),
+        _ => return types::NUMERIC,
+    };
+    if text.contains(['e', 'E']) {
+        return types::NUMERIC;
+    }
+    let decimals = text.split_once('.').map_or(0, |(_, d)| d.len());
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    match (u8::try_from(digits.max(decimals).max(1)), i8::try_from(decimals)) {
+        (Ok(precision), Ok(scale)) if precision <= 38 => PgType::numeric(precision, scale),
+        _ => types::NUMERIC,
+    }
+}
+
+fn is_comparison(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
+    )
+}
+
+fn is_arithmetic(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+    )
+}
+
+fn is_number(pg: PgType) -> bool {
+    matches!(pg.oid, 20 | 21 | 23 | 700 | 701 | 1700)
+}
+
+fn is_object(pg: PgType) -> bool {
+    matches!(pg.oid, 24 | 26 | 28 | 2205 | 2206 | 4089)
+}
+
+/// Whether values of two types can be compared.
+pub(super) fn comparable(left: PgType, right: PgType) -> bool {
+    let moment = |pg: PgType| matches!(pg.oid, 1082 | 1114 | 1184);
+    let integer = |pg: PgType| matches!(pg.oid, 20 | 21 | 23);
+    let span = |pg: PgType| matches!(pg.oid, 1083 | 1186);
+    if left.oid == right.oid {
+        return left.oid != types::JSON.oid;
+    }
+    (is_number(left) && is_number(right))
+        || (left.is_string() && right.is_string())
+        || (moment(left) && moment(right))
+        || (span(left) && span(right))
+        || (is_object(left) && (is_object(right) || integer(right)))
+        || (integer(left) && is_object(right))
+        || match (left.element(), right.element()) {
+            (Some(left), Some(right)) => comparable(left, right),
+            _ => false,
+        }
+        // System columns of types that exist for display only.
+        || matches!(left.oid, 18 | 194)
+        || matches!(right.oid, 18 | 194)
+}
+
+fn operator_exists(op: &BinaryOperator, left: PgType, right: PgType) -> bool {
+    if is_comparison(op) {
+        return comparable(left, right);
+    }
+    if is_number(left) && is_number(right) {
+        return *op != BinaryOperator::Modulo || !matches!((left.oid, right.oid), (700 | 701, _) | (_, 700 | 701));
+    }
+    if is_object(left) || is_object(right) {
+        return true;
+    }
+    let moment = |pg: PgType| matches!(pg.oid, 1082 | 1083 | 1114 | 1184);
+    let interval = |pg: PgType| pg.oid == types::INTERVAL.oid;
+    match op {
+        BinaryOperator::Plus => {
+            (moment(left) && interval(right))
+                || (interval(left) && (moment(right) || interval(right)))
+                || (left.oid == types::DATE.oid && right.oid == types::TIME.oid)
+        }
+        BinaryOperator::Minus => {
+            (moment(left) && (moment(right) || interval(right))) || (interval(left) && interval(right))
+        }
+        BinaryOperator::Multiply => (interval(left) && is_number(right)) || (is_number(left) && interval(right)),
+        BinaryOperator::Divide => interval(left) && is_number(right),
+        BinaryOperator::Modulo => false,
+        _ => true,
+    }
+}
+
+/// `operator does not exist: integer = text`.
+pub(super) fn no_operator(op: &BinaryOperator, left: PgType, right: PgType) -> Error {
+    Error::new(UNDEFINED_FUNCTION, format!("operator does not exist: {} {op} {}", left.base_name(), right.base_name()))
+        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+fn check_boolean(raw: &RawBinaryExpr, schema: &DFSchema) -> Result<()> {
+    for side in [&raw.left, &raw.right] {
+        if let Some(operand) = operand(side, schema)
+            && !operand.open
+            && operand.pg.oid != types::BOOL.oid
+        {
+            let message = format!("argument of {} must be type boolean, not type {}", raw.op, operand.pg.base_name());
+            return Err(DataFusionError::External(Box::new(Error::new(DATATYPE_MISMATCH, message))));
+        }
+    }
+    Ok(())
+}
+
+/// `date ± integer` and `date - date` count days.
+fn date_arithmetic(raw: &RawBinaryExpr, left: PgType, right: PgType) -> Option<Expr> {
+    let integer = |pg: PgType| matches!(pg.oid, 20 | 21 | 23);
+    let date = |pg: PgType| pg.oid == types::DATE.oid;
+    let (kind, args) = match raw.op {
+        BinaryOperator::Plus if date(left) && integer(right) => (Days::Add, [&raw.left, &raw.right]),
+        BinaryOperator::Plus if integer(left) && date(right) => (Days::Add, [&raw.right, &raw.left]),
+        BinaryOperator::Minus if date(left) && integer(right) => (Days::Subtract, [&raw.left, &raw.right]),
+        BinaryOperator::Minus if date(left) && date(right) => (Days::Between, [&raw.left, &raw.right]),
+        _ => return None,
+    };
+    let function = DateArithmetic { kind, signature: Signature::any(2, Volatility::Immutable) };
+    let function = Arc::new(ScalarUDF::new_from_impl(function));
+    Some(Expr::ScalarFunction(ScalarFunction::new_udf(function, args.into_iter().cloned().collect())))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Days {
+    Add,
+    Subtract,
+    Between,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct DateArithmetic {
+    kind: Days,
+    signature: Signature,
+}
+
+impl DateArithmetic {
+    fn compute(&self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
+        let out_of_range = || {
+            let error = Error::new(crate::sqlstate::DATETIME_FIELD_OVERFLOW, "date out of range");
+            DataFusionError::External(Box::new(error))
+        };
+        let dates = left.as_primitive::<Date32Type>();
+        if self.kind == Days::Between {
+            let others = right.as_primitive::<Date32Type>();
+            let days = dates.iter().zip(others.iter()).map(|(a, b)| Some(i64::from(a?) - i64::from(b?)));
+            let days: Vec<Option<i32>> =
+                days.map(|d| d.map(i32::try_from).transpose().map_err(|_| out_of_range())).collect::<Result<_>>()?;
+            return Ok(Arc::new(Int32Array::from(days)));
+        }
+        let counts = arrow_cast(right, &DataType::Int64)?;
+        let sign = if self.kind == Days::Add { 1 } else { -1 };
+        let moved = dates.iter().zip(counts.as_primitive::<Int64Type>().iter()).map(|(date, days)| {
+            let (Some(date), Some(days)) = (date, days) else { return Ok(None) };
+            let moved = days.checked_mul(sign).and_then(|d| d.checked_add(i64::from(date)));
+            moved.and_then(|m| i32::try_from(m).ok()).map(Some).ok_or_else(out_of_range)
+        });
+        Ok(Arc::new(moved.collect::<Result<Date32Array>>()?))
+    }
+}
+
+impl ScalarUDFImpl for DateArithmetic {
+    fn name(&self) -> &str {
+        match self.kind {
+            Days::Add => "date_plus_days",
+            Days::Subtract => "date_minus_days",
+            Days::Between => "days_between",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(if self.kind == Days::Between { DataType::Int32 } else { DataType::Date32 })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let [left, right] = args.args.as_slice() else {
+            return Err(DataFusionError::Internal("date arithmetic has two arguments".to_owned()));
+        };
+        let result = self.compute(&left.to_array(rows)?, &right.to_array(rows)?)?;
+        debug_assert_eq!(result.len(), rows);
+        Ok(if constant {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
+        } else {
+            ColumnarValue::Array(result)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_between_dates() {
+        let function = DateArithmetic { kind: Days::Between, signature: Signature::any(2, Volatility::Immutable) };
+        let left: ArrayRef = Arc::new(Date32Array::from(vec![Some(10), None]));
+        let right: ArrayRef = Arc::new(Date32Array::from(vec![3, 3]));
+        let days = function.compute(&left, &right).unwrap();
+        assert_eq!(days.as_primitive::<arrow::datatypes::Int32Type>().iter().collect::<Vec<_>>(), [Some(7), None]);
+    }
+
+    #[test]
+    fn operators_exist_as_in_postgresql() {
+        assert!(!operator_exists(&BinaryOperator::Eq, types::INT4, types::TEXT));
+        assert!(operator_exists(&BinaryOperator::Eq, types::VARCHAR, types::TEXT));
+        assert!(operator_exists(&BinaryOperator::Lt, types::DATE, types::TIMESTAMPTZ));
+        assert!(!operator_exists(&BinaryOperator::Plus, types::BOOL, types::INT4));
+        assert!(!operator_exists(&BinaryOperator::Eq, types::JSON, types::JSON));
+    }
+}

@@ -1,0 +1,394 @@
+//! One client's conversation with the database.
+//!
+//! The journey of a statement: [`Session::parse`] cuts and parses the text; [`Session::run`] registers it as running (so that
+//! it can be cancelled and timed out), refuses it when the transaction block has failed, and hands it to
+//! `statements::execute`, which plans and runs it. Results stream: the running statement is registered until the stream ends
+//! or is dropped. Whatever fails, also a panic, becomes an [`Error`] and fails the open block.
+
+use crate::active::Active;
+use crate::context::{SessionInfo, StatementContext};
+use crate::error::{Error, Result};
+use crate::instance::Instance;
+use crate::outcome::{Notice, Outcome};
+use crate::parser::{self, Parsed};
+use crate::prepared::PreparedStatement;
+use crate::sqlstate::{self, IN_FAILED_SQL_TRANSACTION, SYNTAX_ERROR, panicked};
+use crate::statements;
+use crate::transaction::Transactions;
+use crate::types::PgType;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
+use datafusion::execution::session_state::SessionState;
+use futures::FutureExt;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+/// State of a session's transaction, as ReadyForQuery reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// `I`
+    Idle,
+    /// `T`
+    InTransaction,
+    /// `E`: everything but ROLLBACK answers 25P02.
+    Failed,
+}
+
+/// One parsed statement.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub(crate) parsed: Arc<Parsed>,
+}
+
+impl Statement {
+    /// The statement's own text.
+    pub fn text(&self) -> &str {
+        &self.parsed.text
+    }
+
+    /// Whether it begins or ends a transaction block.
+    pub fn is_transaction_control(&self) -> bool {
+        statements::is_transaction_control(&self.parsed.kind)
+    }
+}
+
+/// A prepared statement.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub(crate) inner: Arc<PreparedStatement>,
+}
+
+impl Prepared {
+    /// Parameter types in order of `$n`.
+    pub fn parameters(&self) -> &[PgType] {
+        &self.inner.parameters
+    }
+    /// Result columns; `None` when it returns no rows.
+    pub fn schema(&self) -> Option<SchemaRef> {
+        self.inner.schema.clone()
+    }
+    /// The statement's own text; empty for an empty statement.
+    pub fn text(&self) -> &str {
+        self.inner.parsed.as_ref().map_or("", |p| p.text.as_str())
+    }
+}
+
+/// Cancels whatever statement runs in its session.
+#[derive(Clone, Debug)]
+pub struct CancelHandle {
+    instance: Arc<Instance>,
+    process_id: i32,
+}
+
+impl CancelHandle {
+    /// Stops the running statement with 57014; no effect when idle.
+    pub fn cancel(&self) {
+        self.instance.active().cancel(self.process_id);
+    }
+}
+
+/// A session. One statement at a time; cheap to share by `Arc`.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What statements and streams of a session share.
+pub(crate) struct Shared {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) info: Arc<SessionInfo>,
+    secret: i32,
+    /// DataFusion's state without names.
+    pub(crate) base: Arc<SessionState>,
+    pub(crate) local_files: bool,
+    pub(crate) transactions: Arc<Transactions>,
+    notices: Mutex<Vec<Notice>>,
+    /// Statements of SQL-level PREPARE, by name.
+    pub(crate) prepared: Mutex<HashMap<String, Prepared>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.instance.disconnected(self.info.process_id);
+    }
+}
+
+impl Shared {
+    /// Queues a message for the client.
+    pub(crate) fn notice(&self, severity: &'static str, state: crate::SqlState, message: impl Into<String>) {
+        self.notices.lock().push(Notice { severity, state, message: message.into() });
+    }
+
+    /// `WARNING`.
+    pub(crate) fn warn(&self, state: crate::SqlState, message: impl Into<String>) {
+        self.notice("WARNING", state, message);
+    }
+
+    /// The view a statement gets: the newest snapshot, with the open transaction's own changes.
+    pub(crate) fn context(&self) -> Result<Arc<StatementContext>> {
+        let (storage, catalog) = self.transactions.snapshots(&self.instance)?;
+        Ok(self.set_context(storage, catalog))
+    }
+
+    /// Makes a statement context of two snapshots and shows it to system functions.
+    pub(crate) fn set_context(
+        &self,
+        storage: lightning_storage::Snapshot,
+        catalog: Arc<lightning_catalog::Snapshot>,
+    ) -> Arc<StatementContext> {
+        let database = self.info.database_oid;
+        let mut search_path = self.info.settings.search_path(&self.info.user);
+        search_path.retain(|name| catalog.schema(database, name).is_some());
+        if !search_path.iter().any(|name| name == "pg_catalog") {
+            search_path.insert(0, "pg_catalog".to_owned());
+        }
+        let context = Arc::new(StatementContext { storage, catalog, database, search_path });
+        *self.info.statement.write() = Some(Arc::clone(&context));
+        context
+    }
+
+    /// Zone of time stamps without one.
+    pub(crate) fn zone(&self) -> arrow::array::timezone::Tz {
+        let name = self.info.settings.get("timezone").unwrap_or_default();
+        crate::text::datetime::zone(&name).unwrap_or_else(|_| crate::text::datetime::utc())
+    }
+
+    /// Runs `parsed` with `parameters` as one statement.
+    async fn execute(
+        self: &Arc<Self>,
+        parsed: &Arc<Parsed>,
+        prepared: Option<&Prepared>,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Outcome> {
+        let kind = &parsed.kind;
+        if self.transactions.has_failed() && !statements::ends_block(kind) {
+            return Err(Error::new(
+                IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        let settings = &self.info.settings;
+        let active = self.instance.active().begin(
+            self.info.process_id,
+            &self.info.user,
+            &parsed.text,
+            settings.statement_timeout(),
+        );
+        let run = Run { session: Arc::clone(self), parsed: Arc::clone(parsed), active, parameters };
+        let result = run.guarded(statements::execute(&run, prepared)).await;
+        if result.is_err() {
+            self.transactions.fail();
+        }
+        result.map_err(|e| run.locate(e))
+    }
+}
+
+/// One statement on its way.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) session: Arc<Shared>,
+    pub(crate) parsed: Arc<Parsed>,
+    pub(crate) active: Arc<Active>,
+    pub(crate) parameters: Vec<ScalarValue>,
+}
+
+impl Run {
+    /// The same statement running another text: a part of its own, or what EXECUTE names.
+    pub(crate) fn with(&self, parsed: Arc<Parsed>) -> Run {
+        Run {
+            session: Arc::clone(&self.session),
+            parsed,
+            active: Arc::clone(&self.active),
+            parameters: self.parameters.clone(),
+        }
+    }
+
+    /// Runs `work` until it ends, is cancelled or panics.
+    async fn guarded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let work = AssertUnwindSafe(work).catch_unwind();
+        tokio::select! {
+            biased;
+            () = self.active.token().cancelled() => Err(self.active.error()),
+            result = work => result.unwrap_or_else(|payload| Err(panicked(payload.as_ref()))),
+        }
+    }
+
+    /// Adds the position of the name an error is about.
+    fn locate(&self, error: Error) -> Error {
+        if error.0.position.is_some() {
+            return error;
+        }
+        let name = match error.state() {
+            sqlstate::UNDEFINED_COLUMN | sqlstate::AMBIGUOUS_COLUMN => error.0.column.clone(),
+            sqlstate::UNDEFINED_TABLE | sqlstate::GROUPING_ERROR => last_quoted(error.message()),
+            sqlstate::UNDEFINED_FUNCTION => error
+                .message()
+                .strip_prefix("function ")
+                .map(|rest| rest.split(['(', ' ']).next().unwrap_or(rest).to_owned()),
+            _ => None,
+        };
+        let position = name.and_then(|name| {
+            let name = name.rsplit('.').next().unwrap_or(&name).to_owned();
+            self.parsed.position_of(&name)
+        });
+        error.with_position(position)
+    }
+}
+
+fn last_quoted(message: &str) -> Option<String> {
+    let mut parts = message.split('"');
+    parts.next()?;
+    parts.next().map(str::to_owned)
+}
+
+impl Session {
+    pub(crate) fn new(
+        instance: Arc<Instance>,
+        info: Arc<SessionInfo>,
+        secret: i32,
+        base: Arc<SessionState>,
+        local_files: bool,
+    ) -> Session {
+        let shared = Shared {
+            instance,
+            info,
+            secret,
+            base,
+            local_files,
+            transactions: Arc::default(),
+            notices: Mutex::default(),
+            prepared: Mutex::default(),
+        };
+        Session { shared: Arc::new(shared) }
+    }
+
+    /// Process id and secret for the cancel protocol.
+    pub fn backend_key(&self) -> (i32, i32) {
+        (self.shared.info.process_id, self.shared.secret)
+    }
+
+    /// What the session is.
+    pub fn info(&self) -> &Arc<SessionInfo> {
+        &self.shared.info
+    }
+
+    /// The database it belongs to.
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.shared.instance
+    }
+
+    /// Splits and parses a script. 42601 with position; 54001 when nested too deep.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
+        let parsed = std::panic::catch_unwind(|| parser::parse_script(sql))
+            .unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
+        let parsed = parsed.inspect_err(|_| self.shared.transactions.fail())?;
+        Ok(parsed.into_iter().map(|parsed| Statement { parsed: Arc::new(parsed) }).collect())
+    }
+
+    /// Runs one statement of [`Session::parse`].
+    pub async fn run(&self, statement: &Statement) -> Result<Outcome> {
+        self.shared.execute(&statement.parsed, None, Vec::new()).await
+    }
+
+    /// Starts the implicit transaction block of a multi-statement simple query.
+    pub async fn begin_implicit(&self) {
+        if self.shared.transactions.begin_implicit() {
+            self.shared.info.settings.begin_transaction();
+        }
+    }
+
+    /// Ends it: commits when `commit`, else rolls back; no effect inside an explicit block.
+    pub async fn end_implicit(&self, commit: bool) -> Result<()> {
+        let shared = &self.shared;
+        if !shared.transactions.is_implicit() {
+            return Ok(());
+        }
+        if !commit {
+            shared.info.settings.end_transaction(false);
+            shared.transactions.rollback().await;
+            return Ok(());
+        }
+        let result = shared.transactions.commit(&shared.instance).await;
+        shared.info.settings.end_transaction(matches!(result, Ok(true)));
+        result.map(|_| ())
+    }
+
+    /// Parses and plans one statement with `$n` parameters; OID 0 (`None`) parameters are inferred.
+    pub async fn prepare(&self, sql: &str, parameters: &[Option<PgType>]) -> Result<Prepared> {
+        let mut statements = self.parse(sql)?;
+        if statements.len() > 1 {
+            self.shared.transactions.fail();
+            return Err(Error::new(SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement"));
+        }
+        let parsed = statements.pop().map(|s| s.parsed);
+        self.prepare_parsed(parsed, parameters).await.inspect_err(|_| self.shared.transactions.fail())
+    }
+
+    async fn prepare_parsed(&self, parsed: Option<Arc<Parsed>>, parameters: &[Option<PgType>]) -> Result<Prepared> {
+        let Some(parsed) = parsed else { return Ok(Prepared { inner: Arc::new(PreparedStatement::empty()) }) };
+        self.shared.prepare(parsed, parameters).await
+    }
+
+    /// Runs a prepared statement.
+    pub async fn run_prepared(&self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        match &prepared.inner.parsed {
+            None => Ok(Outcome::Empty),
+            Some(parsed) => self.shared.execute(parsed, Some(prepared), parameters).await,
+        }
+    }
+
+    /// For another thread to stop the running statement.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle { instance: Arc::clone(&self.shared.instance), process_id: self.shared.info.process_id }
+    }
+
+    /// Where the session stands.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.shared.transactions.status()
+    }
+
+    /// Notices since the last call.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.shared.notices.lock())
+    }
+
+    /// Reported settings that changed since the last call (`TimeZone`, `DateStyle`, …); all of them the first time.
+    pub fn take_parameter_changes(&self) -> Vec<(String, String)> {
+        self.shared.info.settings.take_changes()
+    }
+
+    /// The current value of a setting.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.shared.info.settings.get(name)
+    }
+}
+
+impl Shared {
+    /// Prepares a parsed statement, registered as running while it is planned.
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        parsed: Arc<Parsed>,
+        parameters: &[Option<PgType>],
+    ) -> Result<Prepared> {
+        if self.transactions.has_failed() && !statements::ends_block(&parsed.kind) {
+            return Err(Error::new(
+                IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        let timeout = self.info.settings.statement_timeout();
+        let active = self.instance.active().begin(self.info.process_id, &self.info.user, &parsed.text, timeout);
+        let run = Run { session: Arc::clone(self), parsed: Arc::clone(&parsed), active, parameters: Vec::new() };
+        let inner = run.guarded(crate::prepared::prepare(&run, parameters)).await.map_err(|e| run.locate(e))?;
+        Ok(Prepared { inner: Arc::new(inner) })
+    }
+}

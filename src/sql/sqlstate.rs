@@ -1,0 +1,596 @@
+//! SQLSTATEs, and the one place where failures below SQL are given theirs.
+//!
+//! Storage, the catalog, DataFusion and Arrow each report facts in their own errors. The `From` implementations here turn
+//! those facts into PostgreSQL's states and words. DataFusion tells many of its errors apart by their text only; those
+//! texts are recognised here and nowhere else.
+
+use crate::error::{Error, SqlState};
+use arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, SchemaError};
+use lightning_storage::ErrorKind;
+
+macro_rules! states {
+    ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
+        $($(#[$doc])* pub const $name: SqlState = SqlState($code);)*
+    };
+}
+
+states! {
+    /// successful_completion
+    SUCCESSFUL_COMPLETION = "00000";
+    /// warning
+    WARNING = "01000";
+    /// feature_not_supported
+    FEATURE_NOT_SUPPORTED = "0A000";
+    /// connection_failure
+    CONNECTION_FAILURE = "08006";
+    /// transaction_resolution_unknown
+    TRANSACTION_RESOLUTION_UNKNOWN = "08007";
+    /// protocol_violation
+    PROTOCOL_VIOLATION = "08P01";
+    /// cardinality_violation
+    CARDINALITY_VIOLATION = "21000";
+    /// data_exception
+    DATA_EXCEPTION = "22000";
+    /// string_data_right_truncation
+    STRING_DATA_RIGHT_TRUNCATION = "22001";
+    /// numeric_value_out_of_range
+    NUMERIC_VALUE_OUT_OF_RANGE = "22003";
+    /// invalid_datetime_format
+    INVALID_DATETIME_FORMAT = "22007";
+    /// datetime_field_overflow
+    DATETIME_FIELD_OVERFLOW = "22008";
+    /// division_by_zero
+    DIVISION_BY_ZERO = "22012";
+    /// invalid_parameter_value
+    INVALID_PARAMETER_VALUE = "22023";
+    /// character_not_in_repertoire
+    CHARACTER_NOT_IN_REPERTOIRE = "22021";
+    /// invalid_text_representation
+    INVALID_TEXT_REPRESENTATION = "22P02";
+    /// bad_copy_file_format
+    BAD_COPY_FILE_FORMAT = "22P04";
+    /// invalid_regular_expression
+    INVALID_REGULAR_EXPRESSION = "2201B";
+    /// invalid_row_count_in_limit_clause
+    INVALID_ROW_COUNT_IN_LIMIT_CLAUSE = "2201W";
+    /// not_null_violation
+    NOT_NULL_VIOLATION = "23502";
+    /// active_sql_transaction
+    ACTIVE_SQL_TRANSACTION = "25001";
+    /// no_active_sql_transaction
+    NO_ACTIVE_SQL_TRANSACTION = "25P01";
+    /// in_failed_sql_transaction
+    IN_FAILED_SQL_TRANSACTION = "25P02";
+    /// read_only_sql_transaction
+    READ_ONLY_SQL_TRANSACTION = "25006";
+    /// invalid_sql_statement_name
+    INVALID_SQL_STATEMENT_NAME = "26000";
+    /// dependent_objects_still_exist
+    DEPENDENT_OBJECTS_STILL_EXIST = "2BP01";
+    /// invalid_catalog_name
+    INVALID_CATALOG_NAME = "3D000";
+    /// invalid_schema_name
+    INVALID_SCHEMA_NAME = "3F000";
+    /// serialization_failure
+    SERIALIZATION_FAILURE = "40001";
+    /// syntax_error
+    SYNTAX_ERROR = "42601";
+    /// insufficient_privilege
+    INSUFFICIENT_PRIVILEGE = "42501";
+    /// duplicate_column
+    DUPLICATE_COLUMN = "42701";
+    /// ambiguous_column
+    AMBIGUOUS_COLUMN = "42702";
+    /// undefined_column
+    UNDEFINED_COLUMN = "42703";
+    /// undefined_object
+    UNDEFINED_OBJECT = "42704";
+    /// grouping_error
+    GROUPING_ERROR = "42803";
+    /// datatype_mismatch
+    DATATYPE_MISMATCH = "42804";
+    /// wrong_object_type
+    WRONG_OBJECT_TYPE = "42809";
+    /// cannot_coerce
+    CANNOT_COERCE = "42846";
+    /// undefined_function
+    UNDEFINED_FUNCTION = "42883";
+    /// undefined_table
+    UNDEFINED_TABLE = "42P01";
+    /// undefined_parameter
+    UNDEFINED_PARAMETER = "42P02";
+    /// duplicate_prepared_statement
+    DUPLICATE_PREPARED_STATEMENT = "42P05";
+    /// duplicate_schema
+    DUPLICATE_SCHEMA = "42P06";
+    /// duplicate_table
+    DUPLICATE_TABLE = "42P07";
+    /// invalid_table_definition
+    INVALID_TABLE_DEFINITION = "42P16";
+    /// indeterminate_datatype
+    INDETERMINATE_DATATYPE = "42P18";
+    /// out_of_memory
+    OUT_OF_MEMORY = "53200";
+    /// disk_full
+    DISK_FULL = "53100";
+    /// program_limit_exceeded
+    PROGRAM_LIMIT_EXCEEDED = "54000";
+    /// statement_too_complex
+    STATEMENT_TOO_COMPLEX = "54001";
+    /// too_many_columns
+    TOO_MANY_COLUMNS = "54011";
+    /// object_in_use
+    OBJECT_IN_USE = "55006";
+    /// cant_change_runtime_param
+    CANT_CHANGE_RUNTIME_PARAM = "55P02";
+    /// query_canceled
+    QUERY_CANCELED = "57014";
+    /// io_error
+    IO_ERROR = "58030";
+    /// undefined_file
+    UNDEFINED_FILE = "58P01";
+    /// internal_error
+    INTERNAL_ERROR = "XX000";
+    /// data_corrupted
+    DATA_CORRUPTED = "XX001";
+}
+
+/// `statement_timeout` or a cancel request.
+pub(crate) fn cancelled(timed_out: bool) -> Error {
+    let why = if timed_out { "statement timeout" } else { "user request" };
+    Error::new(QUERY_CANCELED, format!("canceling statement due to {why}"))
+}
+
+/// A panic that reached the statement's boundary.
+pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown cause".to_owned());
+    Error::new(INTERNAL_ERROR, format!("internal error: {text}"))
+}
+
+impl From<lightning_storage::Error> for Error {
+    fn from(e: lightning_storage::Error) -> Self {
+        use lightning_storage::Error as Storage;
+        let text = e.to_string();
+        match (e.kind(), &e) {
+            (_, Storage::OutOfMemory { .. }) => out_of_memory(&e),
+            (_, Storage::TableChanged(_)) | (ErrorKind::Conflict, _) => Error::new(
+                SERIALIZATION_FAILURE,
+                "could not complete the statement because a table was changed by a concurrent transaction",
+            )
+            .with_hint("Run the transaction again."),
+            (ErrorKind::DiskFull, _) => Error::new(DISK_FULL, text),
+            (ErrorKind::InUse, _) => Error::new(OBJECT_IN_USE, text),
+            (ErrorKind::Corrupt, _) => Error::new(DATA_CORRUPTED, text),
+            (ErrorKind::Io, _) => Error::new(IO_ERROR, text),
+            (ErrorKind::OutcomeUnknown, _) => Error::new(TRANSACTION_RESOLUTION_UNKNOWN, text).fatal(),
+            (ErrorKind::ReadOnly, _) => Error::new(READ_ONLY_SQL_TRANSACTION, text),
+            (ErrorKind::Cancelled, _) => cancelled(false),
+            (ErrorKind::OutOfMemory, _) => Error::new(OUT_OF_MEMORY, text),
+            (ErrorKind::Invalid, Storage::Unsupported(_)) => Error::new(FEATURE_NOT_SUPPORTED, text),
+            (ErrorKind::Invalid, Storage::Arrow(text)) => evaluation(text),
+            (ErrorKind::Invalid, _) => Error::new(INTERNAL_ERROR, text),
+        }
+    }
+}
+
+fn out_of_memory(e: &lightning_storage::Error) -> Error {
+    let lightning_storage::Error::OutOfMemory { asked_bytes, limit_bytes, consumers } = e else {
+        return Error::new(OUT_OF_MEMORY, e.to_string());
+    };
+    let largest: Vec<String> = consumers.iter().map(|(name, bytes)| format!("{name} {}", megabytes(*bytes))).collect();
+    Error::new(OUT_OF_MEMORY, "out of memory")
+        .with_detail(format!(
+            "Failed on request of {asked_bytes} bytes; the memory limit is {}. Largest consumers: {}.",
+            megabytes(*limit_bytes),
+            if largest.is_empty() { "none".to_owned() } else { largest.join(", ") }
+        ))
+        .with_hint("Raise the memory limit, or run fewer or smaller statements at a time.")
+}
+
+fn megabytes(bytes: usize) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+impl From<lightning_catalog::Error> for Error {
+    fn from(e: lightning_catalog::Error) -> Self {
+        use lightning_catalog::{Error as Catalog, ObjectKind};
+        let text = e.to_string();
+        match e {
+            Catalog::Storage(e) => e.into(),
+            Catalog::Unknown { kind: ObjectKind::Database, .. } => Error::new(INVALID_CATALOG_NAME, text),
+            Catalog::Unknown { kind: ObjectKind::Schema, .. } => Error::new(INVALID_SCHEMA_NAME, text),
+            Catalog::Unknown { .. } => Error::new(UNDEFINED_TABLE, text),
+            Catalog::Exists { kind: ObjectKind::Schema, .. } => Error::new(DUPLICATE_SCHEMA, text),
+            Catalog::Exists { name, .. } => Error::new(DUPLICATE_TABLE, format!("relation \"{name}\" already exists")),
+            Catalog::DuplicateColumn(_) => Error::new(DUPLICATE_COLUMN, text),
+            Catalog::WrongKind { .. } => Error::new(WRONG_OBJECT_TYPE, text),
+            Catalog::HasDependents { kind, name, dependents } => {
+                let lines: Vec<String> = dependents.iter().map(|d| format!("{d} depends on {kind} {name}")).collect();
+                Error::new(DEPENDENT_OBJECTS_STILL_EXIST, text)
+                    .with_detail(lines.join("\n"))
+                    .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+            }
+            Catalog::System { .. } => Error::new(INSUFFICIENT_PRIVILEGE, text),
+            Catalog::OidsExhausted => Error::new(PROGRAM_LIMIT_EXCEEDED, text),
+            Catalog::Corrupt(_) => Error::new(DATA_CORRUPTED, text),
+        }
+    }
+}
+
+impl From<ArrowError> for Error {
+    fn from(e: ArrowError) -> Self {
+        match e {
+            ArrowError::DivideByZero => Error::new(DIVISION_BY_ZERO, "division by zero"),
+            ArrowError::ArithmeticOverflow(text) => overflow(&text),
+            ArrowError::ExternalError(inner) => external(inner),
+            ArrowError::NotYetImplemented(text) => Error::new(FEATURE_NOT_SUPPORTED, text),
+            ArrowError::CsvError(text) => Error::new(BAD_COPY_FILE_FORMAT, text),
+            ArrowError::IoError(text, _) => Error::new(IO_ERROR, text),
+            other => evaluation(&strip_prefixes(&other.to_string())),
+        }
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(e: DataFusionError) -> Self {
+        match e {
+            DataFusionError::ArrowError(e, _) => (*e).into(),
+            DataFusionError::ParquetError(e) => Error::new(BAD_COPY_FILE_FORMAT, e.to_string()),
+            DataFusionError::ObjectStore(e) => Error::new(IO_ERROR, e.to_string()),
+            DataFusionError::IoError(e) if e.kind() == std::io::ErrorKind::StorageFull => {
+                Error::new(DISK_FULL, format!("could not write to a temporary file: {e}"))
+            }
+            DataFusionError::IoError(e) => Error::new(IO_ERROR, e.to_string()),
+            DataFusionError::SQL(e, _) => Error::new(SYNTAX_ERROR, e.to_string()),
+            DataFusionError::NotImplemented(text) => not_implemented(&text),
+            DataFusionError::Internal(text) => {
+                Error::new(INTERNAL_ERROR, format!("internal error: {}", first_line(&text)))
+            }
+            DataFusionError::Plan(text) => planning(&text),
+            DataFusionError::Configuration(text) => Error::new(INVALID_PARAMETER_VALUE, text),
+            DataFusionError::SchemaError(e, _) => (*e).into(),
+            DataFusionError::Execution(text) => evaluation(&text),
+            DataFusionError::ExecutionJoin(e) if e.is_panic() => panicked(e.into_panic().as_ref()),
+            DataFusionError::ExecutionJoin(_) => cancelled(false),
+            DataFusionError::ResourcesExhausted(text) => Error::new(OUT_OF_MEMORY, "out of memory").with_detail(text),
+            DataFusionError::External(inner) => external(inner),
+            DataFusionError::Context(_, inner) => (*inner).into(),
+            DataFusionError::Diagnostic(diagnostic, inner) => {
+                let error: Error = (*inner).into();
+                let _ = diagnostic;
+                error
+            }
+            DataFusionError::Collection(mut errors) if !errors.is_empty() => errors.swap_remove(0).into(),
+            DataFusionError::Shared(inner) => shared(&inner),
+            other => Error::new(INTERNAL_ERROR, format!("internal error: {}", first_line(&other.to_string()))),
+        }
+    }
+}
+
+/// Errors several readers share cannot be taken apart by value.
+fn shared(e: &DataFusionError) -> Error {
+    match e {
+        DataFusionError::External(inner) => external_ref(inner.as_ref()),
+        DataFusionError::Shared(inner) => shared(inner),
+        DataFusionError::Context(_, inner) => shared(inner),
+        DataFusionError::Diagnostic(_, inner) => shared(inner),
+        DataFusionError::ArrowError(e, _) => match e.as_ref() {
+            ArrowError::DivideByZero => Error::new(DIVISION_BY_ZERO, "division by zero"),
+            ArrowError::ArithmeticOverflow(text) => overflow(text),
+            ArrowError::ExternalError(inner) => external_ref(inner.as_ref()),
+            other => evaluation(&strip_prefixes(&other.to_string())),
+        },
+        DataFusionError::Execution(text) => evaluation(text),
+        DataFusionError::Plan(text) => planning(text),
+        DataFusionError::ResourcesExhausted(text) => {
+            Error::new(OUT_OF_MEMORY, "out of memory").with_detail(text.clone())
+        }
+        other => evaluation(&strip_prefixes(&other.to_string())),
+    }
+}
+
+fn external(inner: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    let inner = match inner.downcast::<Error>() {
+        Ok(e) => return *e,
+        Err(inner) => inner,
+    };
+    let inner = match inner.downcast::<DataFusionError>() {
+        Ok(e) => return (*e).into(),
+        Err(inner) => inner,
+    };
+    match inner.downcast::<ArrowError>() {
+        Ok(e) => (*e).into(),
+        Err(inner) => external_ref(inner.as_ref()),
+    }
+}
+
+fn external_ref(inner: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
+    if let Some(e) = inner.downcast_ref::<Error>() {
+        return e.clone();
+    }
+    if let Some(e) = inner.downcast_ref::<lightning_storage::Error>() {
+        return e.clone().into();
+    }
+    if let Some(e) = inner.downcast_ref::<lightning_catalog::Error>() {
+        return e.clone().into();
+    }
+    if let Some(e) = inner.downcast_ref::<DataFusionError>() {
+        return shared(e);
+    }
+    evaluation(&inner.to_string())
+}
+
+impl From<SchemaError> for Error {
+    fn from(e: SchemaError) -> Self {
+        match e {
+            SchemaError::AmbiguousReference { field } => {
+                Error::new(AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
+                    .with_column(field.name.clone())
+            }
+            SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+                Error::new(DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once")).with_column(name)
+            }
+            SchemaError::FieldNotFound { field, valid_fields } => unknown_column(&field, &valid_fields),
+        }
+    }
+}
+
+fn unknown_column(field: &datafusion::common::Column, valid: &[datafusion::common::Column]) -> Error {
+    if let Some(relation) = &field.relation
+        && !valid.iter().any(|v| v.relation.as_ref().is_some_and(|r| r.table() == relation.table()))
+    {
+        return Error::new(UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{}\"", relation.table()));
+    }
+    let message = match &field.relation {
+        Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+        None => format!("column \"{}\" does not exist", field.name),
+    };
+    let error = Error::new(UNDEFINED_COLUMN, message).with_column(field.name.clone());
+    match nearest(field, valid) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// "Perhaps you meant": the column whose name is nearest, when near enough to be a slip.
+fn nearest(field: &datafusion::common::Column, valid: &[datafusion::common::Column]) -> Option<String> {
+    let wanted = field.name.to_lowercase();
+    let limit = (wanted.chars().count() / 2).clamp(1, 3);
+    let best = valid
+        .iter()
+        .filter(|v| !v.name.contains(['(', '\u{1}']))
+        .map(|v| (strsim::damerau_levenshtein(&wanted, &v.name.to_lowercase()), v))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)?
+        .1;
+    Some(match &best.relation {
+        Some(relation) => format!("Perhaps you meant to reference the column \"{}.{}\".", relation.table(), best.name),
+        None => format!("Perhaps you meant to reference the column \"{}\".", best.name),
+    })
+}
+
+fn overflow(text: &str) -> Error {
+    let message = if text.contains("Decimal") || text.contains("precision") {
+        "numeric field overflow"
+    } else if text.contains("date") || text.contains("Date") || text.contains("imestamp") {
+        return Error::new(DATETIME_FIELD_OVERFLOW, "timestamp out of range");
+    } else {
+        "value out of range"
+    };
+    Error::new(NUMERIC_VALUE_OUT_OF_RANGE, message)
+}
+
+fn not_implemented(text: &str) -> Error {
+    let text = first_line(text);
+    let text = text.trim_end_matches('.');
+    Error::new(FEATURE_NOT_SUPPORTED, lower_first(text))
+}
+
+/// What DataFusion's planner says in words.
+fn planning(text: &str) -> Error {
+    let line = first_line(text);
+    if let Some(name) = between(line, "table '", "' not found") {
+        let parts: Vec<&str> = name.split('.').collect();
+        let shown = match parts.as_slice() {
+            [.., schema, name] if !schema.starts_with('\u{1}') => format!("{schema}.{name}"),
+            _ => parts.last().copied().unwrap_or(name).to_owned(),
+        };
+        return Error::new(UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
+    }
+    if let Some(name) = between(line, "Invalid function '", "'") {
+        return Error::new(UNDEFINED_FUNCTION, format!("function {name} does not exist"))
+            .with_hint("No function matches the given name. You might need to check its spelling.");
+    }
+    if line.starts_with("Table function") && line.ends_with("not found") {
+        let name = between(line, "Table function '", "'").unwrap_or("?");
+        return Error::new(UNDEFINED_FUNCTION, format!("function {name} does not exist"));
+    }
+    if line.contains("must appear in the GROUP BY clause")
+        || line.contains("must appear in the GROUP BY")
+        || line.contains("could not be resolved from available columns")
+        || line.contains("references non-aggregate values")
+    {
+        return grouping(line);
+    }
+    if line.contains("aggregate functions are not allowed") || line.contains("Aggregate functions are not allowed") {
+        return Error::new(GROUPING_ERROR, lower_first(line));
+    }
+    if line.contains("No function matches the given name and argument types")
+        || line.contains("Failed to coerce arguments")
+    {
+        return no_function(text);
+    }
+    if line.contains("Cannot infer common argument type for")
+        || line.contains("Cannot get result type for")
+        || line.contains("Cannot coerce arithmetic expression")
+        || line.contains("There isn't a common type to coerce")
+    {
+        return Error::new(UNDEFINED_FUNCTION, format!("operator does not exist: {}", lower_first(line))).with_hint(
+            "No operator matches the given name and argument types. You might need to add explicit type casts.",
+        );
+    }
+    if line.contains("Column count doesn't match") {
+        return Error::new(SYNTAX_ERROR, "INSERT has more expressions than target columns");
+    }
+    if line.contains("Can't cast") || line.contains("Cannot automatically convert") || line.contains("Cannot cast") {
+        return Error::new(CANNOT_COERCE, lower_first(line));
+    }
+    if line.contains("Projections require unique expression names") || line.contains("duplicate") {
+        return Error::new(DUPLICATE_COLUMN, lower_first(line));
+    }
+    if line.contains("failed to resolve schema") {
+        let name = line.rsplit(' ').next().unwrap_or("?");
+        return Error::new(INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"));
+    }
+    if line.contains("does not support") || line.contains("not supported") || line.contains("Unsupported") {
+        return Error::new(FEATURE_NOT_SUPPORTED, lower_first(line));
+    }
+    if line.contains("same number of columns") || line.contains("Inconsistent data length across values list") {
+        return Error::new(SYNTAX_ERROR, lower_first(line));
+    }
+    if line.contains("type") {
+        return Error::new(DATATYPE_MISMATCH, lower_first(line));
+    }
+    Error::new(SYNTAX_ERROR, lower_first(line))
+}
+
+fn grouping(line: &str) -> Error {
+    let name = between(
+        line,
+        "Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \"",
+        "\"",
+    )
+    .or_else(|| between(line, "Expression ", " could not be resolved"))
+    .or_else(|| between(line, "column \"", "\""))
+    .unwrap_or("?");
+    Error::new(
+        GROUPING_ERROR,
+        format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+    )
+}
+
+fn no_function(text: &str) -> Error {
+    let call = between(text, "given name and argument types '", "'").unwrap_or_else(|| first_line(text));
+    Error::new(UNDEFINED_FUNCTION, format!("function {} does not exist", call.to_lowercase()))
+        .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// What evaluation says in words, in Arrow's kernels and DataFusion's functions.
+fn evaluation(text: &str) -> Error {
+    let line = first_line(text);
+    let lower = line.to_lowercase();
+    if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return Error::new(DIVISION_BY_ZERO, "division by zero");
+    }
+    if lower.contains("overflow") || lower.contains("out of range") || lower.contains("is too large to store") {
+        return overflow(line);
+    }
+    if lower.contains("can't cast value")
+        || lower.contains("cannot be cast")
+        || lower.contains("invalid argument error: cast")
+    {
+        return Error::new(NUMERIC_VALUE_OUT_OF_RANGE, lower_first(line));
+    }
+    if let Some((value, target)) = cannot_cast_string(line) {
+        return invalid_input(&target, &value);
+    }
+    if lower.contains("error parsing timestamp") || lower.contains("error parsing date") {
+        let value = between(line, "from '", "'").unwrap_or_default();
+        return Error::new(INVALID_DATETIME_FORMAT, format!("invalid input syntax for type timestamp: \"{value}\""));
+    }
+    if lower.contains("parser error") {
+        return Error::new(INVALID_TEXT_REPRESENTATION, lower_first(&strip_prefixes(line)));
+    }
+    if lower.contains("regular expression") || lower.contains("regex parse error") {
+        return Error::new(INVALID_REGULAR_EXPRESSION, lower_first(line));
+    }
+    if lower.contains("scalar subquery")
+        || lower.contains("more than one row")
+        || lower.contains("returned more than one row")
+    {
+        return Error::new(CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression");
+    }
+    if lower.contains("resources exhausted") {
+        return Error::new(OUT_OF_MEMORY, "out of memory").with_detail(line.to_owned());
+    }
+    if lower.contains("not supported") || lower.contains("unsupported") {
+        return Error::new(FEATURE_NOT_SUPPORTED, lower_first(line));
+    }
+    Error::new(DATA_EXCEPTION, lower_first(line))
+}
+
+/// Arrow's "Cannot cast string 'x' to value of Int32 type".
+fn cannot_cast_string(line: &str) -> Option<(String, String)> {
+    let value = between(line, "Cannot cast string '", "' to value of ")?;
+    let target = between(line, "' to value of ", " type")?;
+    Some((value.to_owned(), arrow_type_name(target).to_owned()))
+}
+
+fn arrow_type_name(arrow: &str) -> &str {
+    match arrow {
+        "Boolean" => "boolean",
+        "Int8" | "Int16" | "UInt8" => "smallint",
+        "Int32" | "UInt16" => "integer",
+        "Int64" | "UInt32" | "UInt64" => "bigint",
+        "Float16" | "Float32" => "real",
+        "Float64" => "double precision",
+        "Date32" | "Date64" => "date",
+        a if a.starts_with("Time32") || a.starts_with("Time64") => "time",
+        a if a.starts_with("Timestamp") => "timestamp",
+        a if a.starts_with("Interval") => "interval",
+        a if a.starts_with("Decimal") => "numeric",
+        other => other,
+    }
+}
+
+/// `invalid input syntax for type …` with the state PostgreSQL gives it.
+pub(crate) fn invalid_input(type_name: &str, value: &str) -> Error {
+    let state = match type_name {
+        "date" | "interval" => INVALID_DATETIME_FORMAT,
+        t if t.starts_with("time") => INVALID_DATETIME_FORMAT,
+        _ => INVALID_TEXT_REPRESENTATION,
+    };
+    Error::new(state, format!("invalid input syntax for type {type_name}: \"{value}\""))
+}
+
+fn strip_prefixes(text: &str) -> String {
+    let mut rest = text;
+    for prefix in [
+        "Arrow error: ",
+        "Execution error: ",
+        "Compute error: ",
+        "Cast error: ",
+        "Parser error: ",
+        "Invalid argument error: ",
+        "External error: ",
+    ] {
+        rest = rest.strip_prefix(prefix).unwrap_or(rest);
+    }
+    rest.to_owned()
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or("")
+}
+
+/// Messages begin in lower case, unless the first word is an identifier or an abbreviation.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let start = text.find(before)? + before.len();
+    let length = text[start..].find(after)?;
+    Some(&text[start..start + length])
+}

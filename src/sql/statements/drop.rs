@@ -1,0 +1,185 @@
+//! DROP SCHEMA, TABLE, VIEW; TRUNCATE.
+
+use super::done;
+use super::target::{Name, folded};
+use crate::error::{Error, Result};
+use crate::outcome::Outcome;
+use crate::session::Run;
+use crate::sqlstate::{
+    DEPENDENT_OBJECTS_STILL_EXIST, INSUFFICIENT_PRIVILEGE, INVALID_SCHEMA_NAME, SUCCESSFUL_COMPLETION, UNDEFINED_TABLE,
+    WRONG_OBJECT_TYPE,
+};
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement, Truncate};
+use lightning_catalog::{Edit, ObjectKind, Oid, Relation};
+use lightning_storage::TableId;
+use std::sync::Arc;
+
+/// DROP.
+pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
+    let Statement::Drop { object_type, if_exists, names, cascade, .. } = statement else {
+        return Err(Error::unsupported("this form of DROP"));
+    };
+    if !matches!(object_type, ObjectType::Table | ObjectType::View | ObjectType::Schema) {
+        return Err(Error::unsupported(format!("DROP {object_type}")));
+    }
+    let mut write = run.session.transactions.write(&run.session.instance)?;
+    let catalog = write.lock_ddl(&run.active).await?;
+    let mut drop = Drop { run, edit: Edit::new(&catalog), tables: Vec::new(), cascaded: Vec::new(), cascade: *cascade };
+    for name in names {
+        match object_type {
+            ObjectType::Schema => drop.schema(name, *if_exists)?,
+            ObjectType::View => drop.relation(name, ObjectKind::View, *if_exists)?,
+            _ => drop.relation(name, ObjectKind::Table, *if_exists)?,
+        }
+    }
+    let Drop { edit, tables, cascaded, .. } = drop;
+    notice_cascades(run, &cascaded);
+    let txn = write.txn()?;
+    for table in tables {
+        txn.storage.drop_table(table)?;
+    }
+    write.apply(edit)?;
+    write.finish().await?;
+    Ok(done(format!("DROP {object_type}")))
+}
+
+struct Drop<'a> {
+    run: &'a Run,
+    edit: Edit,
+    tables: Vec<TableId>,
+    /// What CASCADE dropped, as `view v`.
+    cascaded: Vec<String>,
+    cascade: bool,
+}
+
+impl Drop<'_> {
+    fn relation(&mut self, name: &ObjectName, kind: ObjectKind, if_exists: bool) -> Result<()> {
+        let name = Name::new(self.run, name)?;
+        let context = self
+            .run
+            .session
+            .set_context(self.run.session.instance.engine().snapshot(), Arc::new(self.edit.current().clone()));
+        let Some(relation) = name.find(&context).cloned() else {
+            if let Some(schema) = &name.schema
+                && context.catalog.schema(context.database, schema).is_none()
+                && !if_exists
+            {
+                return Err(Error::new(INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist")));
+            }
+            return self.missing(kind, &name.display(), if_exists, UNDEFINED_TABLE);
+        };
+        if relation.kind() != kind {
+            let hint = format!("Use DROP {} to remove a {}.", relation.kind().noun().to_uppercase(), relation.kind());
+            return Err(Error::new(WRONG_OBJECT_TYPE, format!("\"{}\" is not a {kind}", name.name)).with_hint(hint));
+        }
+        self.drop_with_dependents(&relation)
+    }
+
+    fn schema(&mut self, name: &ObjectName, if_exists: bool) -> Result<()> {
+        let text = name.0.last().and_then(|p| p.as_ident()).map(folded).unwrap_or_default();
+        let database = self.run.session.info.database_oid;
+        let Some(schema) = self.edit.current().schema(database, &text).cloned() else {
+            return self.missing(ObjectKind::Schema, &text, if_exists, INVALID_SCHEMA_NAME);
+        };
+        if schema.is_system() {
+            return Err(Error::new(
+                INSUFFICIENT_PRIVILEGE,
+                format!("cannot drop schema {text} because it is required by the database system"),
+            ));
+        }
+        let inside: Vec<Relation> = self.edit.current().relations(schema.oid).cloned().collect();
+        if !inside.is_empty() && !self.cascade {
+            let lines: Vec<String> =
+                inside.iter().map(|r| format!("{} {text}.{} depends on schema {text}", r.kind(), r.name())).collect();
+            return Err(depends(&format!("schema {text}"), &lines));
+        }
+        for relation in inside {
+            if self.edit.current().relation_by_oid(relation.oid()).is_some() {
+                self.cascaded.push(format!("{} {text}.{}", relation.kind(), relation.name()));
+                self.drop_with_dependents(&relation)?;
+            }
+        }
+        Ok(self.edit.drop_schema(schema.oid)?)
+    }
+
+    fn drop_with_dependents(&mut self, relation: &Relation) -> Result<()> {
+        let dependents = self.edit.dependents_of(relation.oid());
+        if !dependents.is_empty() && !self.cascade {
+            let what = format!("{} {}", relation.kind(), relation.name());
+            let mut lines = Vec::new();
+            self.dependency_lines(relation.oid(), &what, &mut lines);
+            return Err(depends(&what, &lines));
+        }
+        for view in dependents {
+            self.cascaded.push(format!("view {}", view.name));
+            self.edit.drop_relation(view.oid)?;
+        }
+        if let Relation::Table(table) = self.edit.drop_relation(relation.oid())? {
+            self.tables.push(table.storage_table());
+        }
+        Ok(())
+    }
+
+    /// `view v depends on table t`, then what depends on `v`.
+    fn dependency_lines(&self, oid: Oid, what: &str, lines: &mut Vec<String>) {
+        for view in self.edit.current().dependents(oid) {
+            let line = format!("view {} depends on {what}", view.name);
+            if !lines.contains(&line) {
+                lines.push(line);
+                self.dependency_lines(view.oid, &format!("view {}", view.name), lines);
+            }
+        }
+    }
+
+    fn missing(&self, kind: ObjectKind, name: &str, if_exists: bool, state: crate::SqlState) -> Result<()> {
+        if !if_exists {
+            return Err(Error::new(state, format!("{kind} \"{name}\" does not exist")));
+        }
+        let message = format!("{kind} \"{name}\" does not exist, skipping");
+        self.run.session.notice("NOTICE", SUCCESSFUL_COMPLETION, message);
+        Ok(())
+    }
+}
+
+fn depends(what: &str, lines: &[String]) -> Error {
+    Error::new(DEPENDENT_OBJECTS_STILL_EXIST, format!("cannot drop {what} because other objects depend on it"))
+        .with_detail(lines.join("\n"))
+        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+fn notice_cascades(run: &Run, cascaded: &[String]) {
+    let message = match cascaded {
+        [] => return,
+        [one] => format!("drop cascades to {one}"),
+        many => format!("drop cascades to {} other objects", many.len()),
+    };
+    run.session.notice("NOTICE", SUCCESSFUL_COMPLETION, message);
+}
+
+/// TRUNCATE.
+pub(super) async fn truncate(run: &Run, truncate: &Truncate) -> Result<Outcome> {
+    if truncate.partitions.is_some() {
+        return Err(Error::unsupported("TRUNCATE of partitions"));
+    }
+    if matches!(truncate.identity, Some(datafusion::sql::sqlparser::ast::TruncateIdentityOption::Restart)) {
+        return Err(Error::unsupported("TRUNCATE with RESTART IDENTITY"));
+    }
+    let context = run.session.context()?;
+    let mut tables = Vec::new();
+    for target in &truncate.table_names {
+        let name = Name::new(run, &target.name)?;
+        if let Some(Relation::View(_)) = name.find(&context) {
+            return Err(Error::new(WRONG_OBJECT_TYPE, format!("\"{}\" is not a table", name.name)));
+        }
+        tables.push(name.table(&context, "truncate")?.storage_table());
+    }
+    let mut write = run.session.transactions.write(&run.session.instance)?;
+    write
+        .blocking(move |txn| {
+            txn.refresh();
+            tables.into_iter().try_for_each(|table| txn.truncate(table)).map_err(Error::from)
+        })
+        .await?;
+    write.finish().await?;
+    Ok(done("TRUNCATE TABLE"))
+}

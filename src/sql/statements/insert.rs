@@ -1,0 +1,431 @@
+//! INSERT.
+//!
+//! `VALUES` lists made of literals and parameters take a short path: each cell is read by its column's text input, without
+//! planning anything. Everything else is planned as a query whose columns are cast for assignment.
+
+use super::target::{Name, folded};
+use crate::context::StatementContext;
+use crate::defaults::{RowlessExpr, is_literal};
+use crate::error::{Error, Result};
+use crate::outcome::Outcome;
+use crate::plan::{named_query_plan, physical_plan, start};
+use crate::prepared::{bind, column_parameter, infer};
+use crate::provider::{column_type, state_for};
+use crate::session::Run;
+use crate::sqlstate::{DUPLICATE_COLUMN, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER};
+use crate::text::{ColumnBuilder, InputOptions};
+use crate::types::{self, PgType};
+use crate::write::{Shape, Sink, SourceColumn, append, source_of};
+use crate::{parser, semantics};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Insert, ObjectName, Query, SetExpr, TableObject, UnaryOperator, Value,
+};
+use futures::StreamExt;
+use lightning_catalog::Table;
+use std::sync::Arc;
+
+/// Where rows go: the table and, for each source column, the column it fills.
+#[derive(Debug)]
+struct Target {
+    table: Arc<Table>,
+    columns: Vec<usize>,
+}
+
+/// INSERT INTO.
+pub(super) async fn run(run: &Run, insert: &Insert) -> Result<Outcome> {
+    refuse(insert)?;
+    let context = run.session.context()?;
+    let target = target(run, insert, &context)?;
+    let shape = Shape::new(&target.table, run.session.zone());
+    let rows = match insert.source.as_deref() {
+        None => default_values(run, &target, &shape).await?,
+        Some(query) => match literal_rows(query) {
+            Some(rows) => literals(run, &target, &shape, &rows).await?,
+            None => from_query(run, &target, shape, query, &context).await?,
+        },
+    };
+    Ok(Outcome::Done { tag: format!("INSERT 0 {rows}"), rows })
+}
+
+fn refuse(insert: &Insert) -> Result<()> {
+    if insert.on.is_some() {
+        return Err(Error::unsupported("INSERT ... ON CONFLICT"));
+    }
+    if insert.returning.is_some() {
+        return Err(Error::unsupported("INSERT ... RETURNING"));
+    }
+    if insert.or.is_some() || insert.overwrite || insert.replace_into || insert.ignore || insert.partitioned.is_some() {
+        return Err(Error::new(SYNTAX_ERROR, "this form of INSERT does not exist"));
+    }
+    Ok(())
+}
+
+fn target(run: &Run, insert: &Insert, context: &StatementContext) -> Result<Target> {
+    let TableObject::TableName(name) = &insert.table else {
+        return Err(Error::unsupported("INSERT into anything but a table"));
+    };
+    let table = Name::new(run, name)?.table(context, "insert into")?;
+    let names: Vec<&Ident> = insert.columns.iter().filter_map(last_ident).collect();
+    let columns = column_indexes(run, &table, &names)?;
+    Ok(Target { table, columns })
+}
+
+fn last_ident(name: &ObjectName) -> Option<&Ident> {
+    name.0.last().and_then(|p| p.as_ident())
+}
+
+/// The table's columns `names` are, or all of them.
+pub(crate) fn column_indexes(run: &Run, table: &Table, names: &[&Ident]) -> Result<Vec<usize>> {
+    if names.is_empty() {
+        return Ok((0..table.columns.len()).collect());
+    }
+    let mut columns = Vec::with_capacity(names.len());
+    for ident in names {
+        let name = folded(ident);
+        let position = run.parsed.position(ident.span.start);
+        let index = table.column_index(&name).ok_or_else(|| {
+            let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+            Error::new(UNDEFINED_COLUMN, message).with_position(position)
+        })?;
+        if columns.contains(&index) {
+            return Err(Error::new(DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
+                .with_position(position));
+        }
+        columns.push(index);
+    }
+    Ok(columns)
+}
+
+/// One cell of a VALUES list that needs no planning.
+enum Cell<'a> {
+    Null,
+    Default,
+    Text(&'a str),
+    Number(String),
+    Bool(bool),
+    Parameter(usize),
+}
+
+/// The rows, if every cell is a literal, a parameter or DEFAULT.
+fn literal_rows(query: &Query) -> Option<Vec<Vec<Cell<'_>>>> {
+    let SetExpr::Values(values) = query.body.as_ref() else { return None };
+    let plain =
+        query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    if !plain {
+        return None;
+    }
+    values.rows.iter().map(|row| row.content.iter().map(cell).collect()).collect()
+}
+
+fn cell(expr: &Expr) -> Option<Cell<'_>> {
+    match expr {
+        Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default") => {
+            Some(Cell::Default)
+        }
+        Expr::Value(value) => match &value.value {
+            Value::Null => Some(Cell::Null),
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(Cell::Text(text)),
+            Value::Number(number, _) => Some(Cell::Number(number.clone())),
+            Value::Boolean(value) => Some(Cell::Bool(*value)),
+            Value::Placeholder(name) => {
+                Some(Cell::Parameter(name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)?))
+            }
+            _ => None,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match expr.as_ref() {
+            Expr::Value(value) => match &value.value {
+                Value::Number(number, _) => Some(Cell::Number(format!("-{number}"))),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What PostgreSQL takes a number without quotes for.
+fn number_type(text: &str) -> PgType {
+    match text.parse::<i64>() {
+        Ok(value) if i32::try_from(value).is_ok() => types::INT4,
+        Ok(_) => types::INT8,
+        Err(_) => types::NUMERIC,
+    }
+}
+
+async fn literals(run: &Run, target: &Target, shape: &Shape, rows: &[Vec<Cell<'_>>]) -> Result<u64> {
+    let width = rows.first().map_or(0, Vec::len);
+    if rows.iter().any(|row| row.len() != width) {
+        return Err(Error::new(SYNTAX_ERROR, "VALUES lists must all be the same length"));
+    }
+    check_width(target, width, run.parsed.position_of("values"))?;
+    let mut filled: Vec<Option<ArrayRef>> = vec![None; target.table.columns.len()];
+    for (index, column) in target.columns.iter().take(width).enumerate() {
+        let cells: Vec<&Cell<'_>> = rows.iter().map(|row| &row[index]).collect();
+        filled[*column] = Some(literal_column(run, target, shape, *column, &cells).await?);
+    }
+    let batch = complete(run, target, shape, filled, rows.len()).await?;
+    let write = run.session.transactions.write(&run.session.instance)?;
+    append(write, target.table.storage_table(), batch).await
+}
+
+fn check_width(target: &Target, width: usize, position: Option<usize>) -> Result<()> {
+    let wanted = target.columns.len();
+    if width > wanted {
+        return Err(Error::new(SYNTAX_ERROR, "INSERT has more expressions than target columns").with_position(position));
+    }
+    // Without a column list, columns at the end may be left out.
+    let implicit = target.columns.iter().copied().eq(0..target.table.columns.len());
+    if width < wanted && !implicit {
+        return Err(Error::new(SYNTAX_ERROR, "INSERT has more target columns than expressions").with_position(position));
+    }
+    Ok(())
+}
+
+async fn literal_column(
+    run: &Run,
+    target: &Target,
+    shape: &Shape,
+    column: usize,
+    cells: &[&Cell<'_>],
+) -> Result<ArrayRef> {
+    let definition = &target.table.columns[column];
+    let pg = column_type(definition);
+    let zone = run.session.zone();
+    let default = match cells.iter().any(|c| matches!(c, Cell::Default)) {
+        true => RowlessExpr::default_of(run, definition).await?,
+        false => None,
+    };
+    let mut builder = ColumnBuilder::new(pg, cells.len(), InputOptions { zone })?;
+    let mut pieces: Vec<ArrayRef> = Vec::new();
+    for cell in cells {
+        let value = match cell {
+            Cell::Null => {
+                builder.append_null();
+                continue;
+            }
+            Cell::Text(text) => {
+                builder.append(text).map_err(|e| e.with_column(&definition.name))?;
+                continue;
+            }
+            Cell::Number(text) if pg.oid == types::NUMERIC.oid || pg.oid == types::FLOAT8.oid || pg.is_string() => {
+                builder.append(text).map_err(|e| e.with_column(&definition.name))?;
+                continue;
+            }
+            Cell::Number(text) => {
+                let from = number_type(text);
+                let integer = matches!(pg.oid, 20 | 21 | 23) && from.oid != types::NUMERIC.oid;
+                if integer {
+                    builder.append(text).map_err(|e| integer_out_of_range(e, pg))?;
+                    continue;
+                }
+                shape.check(column, &SourceColumn { pg: from })?;
+                let value = ColumnBuilder::one(from, Some(text), InputOptions { zone })?;
+                shape.assign(column, &SourceColumn { pg: from }, &value)?
+            }
+            Cell::Bool(value) => {
+                shape.check(column, &SourceColumn { pg: types::BOOL })?;
+                builder.append(if *value { "true" } else { "false" })?;
+                continue;
+            }
+            Cell::Default => match &default {
+                Some(default) => {
+                    shape.check(column, &default.source)?;
+                    shape.assign(column, &default.source, &default.evaluate(1)?)?
+                }
+                None => shape.nulls(column, 1),
+            },
+            Cell::Parameter(index) => {
+                let value = run
+                    .parameters
+                    .get(*index)
+                    .ok_or_else(|| Error::new(UNDEFINED_PARAMETER, format!("there is no parameter ${}", index + 1)))?;
+                let source = types::from_arrow(&value.data_type());
+                // Text for a column of another type was sent as such by the client.
+                let source = if source.is_string() { types::UNKNOWN } else { source };
+                shape.check(column, &SourceColumn { pg: source })?;
+                shape.assign(column, &SourceColumn { pg: source }, &value.to_array()?)?
+            }
+        };
+        pieces.push(builder.finish()?);
+        pieces.push(value);
+    }
+    pieces.push(builder.finish()?);
+    pieces.retain(|p| !p.is_empty());
+    match pieces.as_slice() {
+        [] => builder.finish(),
+        [one] => Ok(Arc::clone(one)),
+        many => Ok(concat(&many.iter().map(|a| a.as_ref()).collect::<Vec<_>>())?),
+    }
+}
+
+/// A number literal too large for its column is `integer out of range`, not a malformed text.
+fn integer_out_of_range(e: Error, pg: PgType) -> Error {
+    if e.state() == crate::sqlstate::NUMERIC_VALUE_OUT_OF_RANGE {
+        Error::new(crate::sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, format!("{} out of range", pg.base_name()))
+    } else {
+        e
+    }
+}
+
+/// Adds defaults for the columns left out and checks NOT NULL.
+async fn complete(
+    run: &Run,
+    target: &Target,
+    shape: &Shape,
+    filled: Vec<Option<ArrayRef>>,
+    rows: usize,
+) -> Result<RecordBatch> {
+    let defaults = Defaults::plan(run, &target.table, |column| filled[column].is_some()).await?;
+    defaults.complete(shape, filled, rows)
+}
+
+/// Defaults of the columns a statement leaves out.
+#[derive(Debug)]
+pub(crate) struct Defaults {
+    by_column: Vec<Option<RowlessExpr>>,
+}
+
+impl Defaults {
+    /// Plans the defaults of all columns but those `given`.
+    pub(crate) async fn plan(run: &Run, table: &Table, given: impl Fn(usize) -> bool) -> Result<Defaults> {
+        let mut by_column = Vec::with_capacity(table.columns.len());
+        for (index, column) in table.columns.iter().enumerate() {
+            let default = if given(index) { None } else { RowlessExpr::default_of(run, column).await? };
+            by_column.push(default);
+        }
+        Ok(Defaults { by_column })
+    }
+
+    /// A whole batch of the table from the columns that were given.
+    pub(crate) fn complete(&self, shape: &Shape, filled: Vec<Option<ArrayRef>>, rows: usize) -> Result<RecordBatch> {
+        let mut columns = Vec::with_capacity(filled.len());
+        for (column, values) in filled.into_iter().enumerate() {
+            columns.push(match (values, &self.by_column[column]) {
+                (Some(values), _) => values,
+                (None, Some(default)) => {
+                    shape.check(column, &default.source)?;
+                    shape.assign(column, &default.source, &default.evaluate(rows)?)?
+                }
+                (None, None) => shape.nulls(column, rows),
+            });
+        }
+        shape.batch(columns, rows)
+    }
+}
+
+async fn default_values(run: &Run, target: &Target, shape: &Shape) -> Result<u64> {
+    let filled = vec![None; target.table.columns.len()];
+    let batch = complete(run, target, shape, filled, 1).await?;
+    let write = run.session.transactions.write(&run.session.instance)?;
+    append(write, target.table.storage_table(), batch).await
+}
+
+async fn from_query(
+    run: &Run,
+    target: &Target,
+    shape: Shape,
+    query: &Query,
+    context: &Arc<StatementContext>,
+) -> Result<u64> {
+    let mut state = state_for(&run.session.base, &run.session.info, context);
+    semantics::begin_statement(&mut state, &run.session.info);
+    let query = with_defaults(target, query)?;
+    let plan = bind(named_query_plan(&state, &query).await?, run, None)?;
+    let width = plan.schema().fields().len();
+    check_width(target, width, None)?;
+    let sources = sources(&state, &plan)?;
+    for (source, column) in sources.iter().zip(&target.columns) {
+        shape.check(*column, source)?;
+    }
+    let given = &target.columns[..width];
+    let defaults = Defaults::plan(run, &target.table, |c| given.contains(&c)).await?;
+    let physical = physical_plan(&state, &plan).await?;
+    let write = run.session.transactions.write(&run.session.instance)?;
+    let mut stream = start(&state, physical)?;
+    let mut sink = Sink::start(write, target.table.storage_table());
+    while let Some(batch) = stream.next().await {
+        run.active.check()?;
+        let batch = batch?;
+        let mut filled: Vec<Option<ArrayRef>> = vec![None; target.table.columns.len()];
+        for ((values, source), column) in batch.columns().iter().zip(&sources).zip(given) {
+            filled[*column] = Some(shape.assign(*column, source, values)?);
+        }
+        sink.push(defaults.complete(&shape, filled, batch.num_rows())?).await?;
+    }
+    sink.finish().await
+}
+
+/// The types of a plan's columns after analysis.
+pub(crate) fn sources(
+    state: &datafusion::execution::session_state::SessionState,
+    plan: &LogicalPlan,
+) -> Result<Vec<SourceColumn>> {
+    let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
+    let fields = analyzed.schema().fields();
+    Ok(fields.iter().enumerate().map(|(i, field)| source_of(field, is_literal(plan, i))).collect())
+}
+
+/// Puts the text of defaults where a VALUES list says DEFAULT, and casts literals to the columns they go to.
+fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
+    let mut query = query.clone();
+    if let SetExpr::Values(values) = query.body.as_mut() {
+        for row in &mut values.rows {
+            for (expr, column) in row.content.iter_mut().zip(&target.columns) {
+                if let Some(Cell::Default) = cell(expr) {
+                    *expr = match &target.table.columns[*column].default {
+                        Some(text) => parser::parse_expression(text)?,
+                        None => Expr::value(Value::Null),
+                    };
+                }
+            }
+        }
+    }
+    Ok(query)
+}
+
+/// Types of the parameters of an INSERT: those of the columns they go to, or what the query says.
+pub(crate) async fn infer_parameters(run: &Run, insert: &Insert, types: &mut [Option<PgType>]) -> Result<()> {
+    refuse(insert)?;
+    let context = run.session.context()?;
+    let target = target(run, insert, &context)?;
+    let Some(query) = insert.source.as_deref() else { return Ok(()) };
+    if let SetExpr::Values(values) = query.body.as_ref() {
+        for row in &values.rows {
+            check_width(&target, row.content.len(), None)?;
+            for (expr, column) in row.content.iter().zip(&target.columns) {
+                if let Some(Cell::Parameter(index)) = cell(expr)
+                    && let Some(slot @ None) = types.get_mut(index)
+                {
+                    *slot = Some(column_parameter(&target.table.columns[*column]));
+                }
+            }
+        }
+        if literal_rows(query).is_some() {
+            return Ok(());
+        }
+    }
+    let mut state = state_for(&run.session.base, &run.session.info, &context);
+    semantics::begin_statement(&mut state, &run.session.info);
+    let plan = named_query_plan(&state, &with_defaults(&target, query)?).await?;
+    for (index, column) in target.columns.iter().enumerate() {
+        if let Some(parameter) = bare_parameter(&plan, index)
+            && let Some(slot @ None) = types.get_mut(parameter)
+        {
+            *slot = Some(column_parameter(&target.table.columns[*column]));
+        }
+    }
+    infer(plan, types)?;
+    Ok(())
+}
+
+/// The parameter a select list's column is, if it is nothing else.
+fn bare_parameter(plan: &LogicalPlan, index: usize) -> Option<usize> {
+    let LogicalPlan::Projection(projection) = plan else { return None };
+    match projection.expr.get(index)?.clone().unalias() {
+        datafusion::logical_expr::Expr::Placeholder(p) => p.id.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1),
+        _ => None,
+    }
+}

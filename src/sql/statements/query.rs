@@ -1,0 +1,161 @@
+//! SELECT, VALUES, EXPLAIN.
+
+use super::setting::text_rows;
+use crate::error::{Error, Result};
+use crate::outcome::Outcome;
+use crate::plan::{named_query_plan, physical_plan, start};
+use crate::prepared::{PlanKey, bind};
+use crate::provider::state_for;
+use crate::session::{Prepared, Run};
+use crate::{present, semantics};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::sql::sqlparser::ast::{AnalyzeFormat, AnalyzeFormatKind, Expr, Query, Statement, UtilityOption, Value};
+use futures::StreamExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Runs a query and streams its rows.
+pub(super) async fn select(run: &Run, query: &Query, prepared: Option<&Prepared>) -> Result<Outcome> {
+    let context = run.session.context()?;
+    let mut state = state_for(&run.session.base, &run.session.info, &context);
+    semantics::begin_statement(&mut state, &run.session.info);
+    let plan = match prepared {
+        None => named_query_plan(&state, query).await?,
+        Some(prepared) => {
+            let key = PlanKey::new(run, &context);
+            match prepared.inner.kept_plan(key.as_ref()) {
+                Some(plan) => plan,
+                None => {
+                    let plan = named_query_plan(&state, query).await?;
+                    prepared.inner.keep_plan(key, &plan);
+                    plan
+                }
+            }
+        }
+    };
+    let plan = bind(plan, run, prepared)?;
+    run.active.check()?;
+    let logical = Arc::clone(plan.schema().inner());
+    let physical = physical_plan(&state, &plan).await?;
+    let stream = start(&state, physical)?;
+    Ok(Outcome::Rows(present::rows(&logical, stream, "SELECT", &run.active, &run.session.transactions)))
+}
+
+/// What EXPLAIN was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct ExplainOptions {
+    analyze: bool,
+    verbose: bool,
+}
+
+/// EXPLAIN, EXPLAIN ANALYZE.
+pub(super) async fn explain(run: &Run, statement: &Statement) -> Result<Outcome> {
+    let Statement::Explain { analyze, verbose, statement, format, options, .. } = statement else {
+        return Err(Error::unsupported("this form of EXPLAIN"));
+    };
+    let mut wanted = ExplainOptions { analyze: *analyze, verbose: *verbose };
+    for option in options.iter().flatten() {
+        explain_option(option, &mut wanted)?;
+    }
+    if let Some(AnalyzeFormatKind::Keyword(format) | AnalyzeFormatKind::Assignment(format)) = format
+        && !matches!(format, AnalyzeFormat::TEXT)
+    {
+        return Err(Error::unsupported(format!("EXPLAIN format {format}")));
+    }
+    let Statement::Query(query) = statement.as_ref() else {
+        return Err(Error::unsupported("EXPLAIN of a statement other than a query"));
+    };
+    let context = run.session.context()?;
+    let mut state = state_for(&run.session.base, &run.session.info, &context);
+    semantics::begin_statement(&mut state, &run.session.info);
+    let began = Instant::now();
+    let plan = named_query_plan(&state, query).await?;
+    let physical = physical_plan(&state, &plan).await?;
+    let planning = began.elapsed();
+    let mut lines = if wanted.analyze {
+        analyze_lines(run, &state, physical, wanted).await?
+    } else {
+        let optimized = if wanted.verbose { Some(state.optimize(&plan)?) } else { None };
+        plan_lines(optimized.as_ref(), &physical, wanted)
+    };
+    if wanted.analyze {
+        lines.insert(lines.len() - 1, format!("Planning Time: {:.3} ms", planning.as_secs_f64() * 1e3));
+    }
+    text_rows(&["QUERY PLAN"], vec![lines], "EXPLAIN")
+}
+
+fn explain_option(option: &UtilityOption, wanted: &mut ExplainOptions) -> Result<()> {
+    let on = match &option.arg {
+        None => true,
+        Some(Expr::Value(v)) => matches!(v.value, Value::Boolean(true)),
+        Some(Expr::Identifier(word)) => {
+            let word = word.value.to_lowercase();
+            if option.name.value.eq_ignore_ascii_case("format") && word != "text" {
+                return Err(Error::unsupported(format!("EXPLAIN format {word}")));
+            }
+            word == "on" || word == "true"
+        }
+        Some(_) => false,
+    };
+    match option.name.value.to_lowercase().as_str() {
+        "analyze" => wanted.analyze = on,
+        "verbose" => wanted.verbose = on,
+        "costs" | "buffers" | "timing" | "summary" | "settings" | "wal" | "format" => {}
+        other => {
+            return Err(Error::new(crate::sqlstate::SYNTAX_ERROR, format!("unrecognized EXPLAIN option \"{other}\"")));
+        }
+    }
+    Ok(())
+}
+
+fn plan_lines(logical: Option<&LogicalPlan>, physical: &Arc<dyn ExecutionPlan>, wanted: ExplainOptions) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(logical) = logical {
+        lines.extend(logical.display_indent().to_string().lines().map(clean));
+        lines.push(String::new());
+    }
+    lines.extend(displayable(physical.as_ref()).indent(wanted.verbose).to_string().lines().map(clean));
+    lines
+}
+
+async fn analyze_lines(
+    run: &Run,
+    state: &SessionState,
+    physical: Arc<dyn ExecutionPlan>,
+    wanted: ExplainOptions,
+) -> Result<Vec<String>> {
+    let began = Instant::now();
+    let mut stream = start(state, Arc::clone(&physical))?;
+    let mut rows = 0;
+    while let Some(batch) = stream.next().await {
+        rows += batch?.num_rows();
+        run.active.check()?;
+    }
+    drop(stream);
+    let elapsed = began.elapsed();
+    let shown = DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(wanted.verbose).to_string();
+    let mut lines: Vec<String> = shown.lines().map(clean).collect();
+    lines.push(format!("Rows: {rows}"));
+    lines.push(format!("Execution Time: {:.3} ms", elapsed.as_secs_f64() * 1e3));
+    Ok(lines)
+}
+
+/// Hides how equal column names are kept apart.
+fn clean(line: &str) -> String {
+    if !line.contains('\u{1}') {
+        return line.to_owned();
+    }
+    let mut out = String::with_capacity(line.len());
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1}' {
+            while chars.next_if(char::is_ascii_digit).is_some() {}
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

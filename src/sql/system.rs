@@ -1,0 +1,240 @@
+//! Schema `lightning`: what the engine knows of itself, as tables.
+//!
+//! `tables`, `blocks`, `wal`, `settings`, `queries`. Rows are computed when a query is planned, from that statement's
+//! snapshot.
+
+use crate::context::{SessionInfo, StatementContext};
+use crate::error::Result;
+use crate::text::TextColumn;
+use crate::types::{self, PgType, column_field};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::DataFusionError;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use lightning_catalog::{Relation, Table};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Longest minimum or maximum shown.
+const SHOWN_CHARACTERS_MAX: usize = 64;
+
+const NAMES: [&str; 5] = ["tables", "blocks", "wal", "settings", "queries"];
+
+/// Names of the tables.
+pub(crate) fn table_names() -> Vec<String> {
+    NAMES.iter().map(|n| (*n).to_owned()).collect()
+}
+
+/// A system table as a statement sees it.
+pub(crate) fn table(
+    info: &Arc<SessionInfo>,
+    context: &Arc<StatementContext>,
+    name: &str,
+) -> Option<Arc<dyn TableProvider>> {
+    let kind = NAMES.into_iter().find(|n| *n == name)?;
+    let table = SystemTable { kind, schema: schema(kind), info: Arc::clone(info), context: Arc::clone(context) };
+    Some(Arc::new(table))
+}
+
+/// The columns of a system table, for the catalogs that list them.
+pub fn schema(name: &str) -> SchemaRef {
+    const T: PgType = types::TEXT;
+    const L: PgType = types::INT8;
+    let columns: &[(&str, PgType)] = match name {
+        "tables" => &[("schema", T), ("name", T), ("rows", L), ("bytes", L), ("blocks", L), ("mem_rows", L)],
+        "blocks" => &[
+            ("table_name", T),
+            ("block", L),
+            ("column_name", T),
+            ("rows", L),
+            ("encoding", T),
+            ("bytes", L),
+            ("raw_bytes", L),
+            ("min", T),
+            ("max", T),
+        ],
+        "wal" => &[
+            ("last_lsn", L),
+            ("durable_lsn", L),
+            ("checkpoint_lsn", L),
+            ("published", L),
+            ("files", L),
+            ("bytes", L),
+            ("syncs", L),
+            ("commits", L),
+        ],
+        "settings" => &[("name", T), ("value", T), ("description", T)],
+        _ => &[("id", L), ("process_id", types::INT4), ("user_name", T), ("started", types::TIMESTAMPTZ), ("query", T)],
+    };
+    Arc::new(Schema::new(columns.iter().map(|(name, pg)| column_field(name, *pg, true)).collect::<Vec<_>>()))
+}
+
+#[derive(Debug)]
+struct SystemTable {
+    kind: &'static str,
+    schema: SchemaRef,
+    info: Arc<SessionInfo>,
+    context: Arc<StatementContext>,
+}
+
+impl SystemTable {
+    fn rows(&self) -> Result<RecordBatch> {
+        let columns = match self.kind {
+            "tables" => self.tables()?,
+            "blocks" => self.blocks()?,
+            "wal" => self.wal(),
+            "settings" => self.settings(),
+            _ => self.queries(),
+        };
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    /// The tables of this database, with the name of their schema.
+    fn each_table(&self) -> impl Iterator<Item = (String, &Arc<Table>)> {
+        let catalog = &self.context.catalog;
+        catalog.schemas(self.context.database).flat_map(move |schema| {
+            catalog.relations(schema.oid).filter_map(move |relation| match relation {
+                Relation::Table(table) => Some((schema.name.clone(), table)),
+                Relation::View(_) => None,
+            })
+        })
+    }
+
+    fn tables(&self) -> Result<Vec<ArrayRef>> {
+        let mut names: (Vec<String>, Vec<String>) = Default::default();
+        let mut numbers: [Vec<i64>; 4] = Default::default();
+        for (schema, table) in self.each_table() {
+            let info = self.context.storage.table(table.storage_table())?;
+            names.0.push(schema);
+            names.1.push(table.name.clone());
+            for (column, value) in numbers.iter_mut().zip([info.rows, info.bytes, info.blocks as u64, info.mem_rows]) {
+                column.push(value as i64);
+            }
+        }
+        let mut columns = vec![text(names.0), text(names.1)];
+        columns.extend(numbers.into_iter().map(long));
+        Ok(columns)
+    }
+
+    fn blocks(&self) -> Result<Vec<ArrayRef>> {
+        let zone = crate::text::datetime::utc();
+        let mut texts: [Vec<String>; 3] = Default::default();
+        let mut numbers: [Vec<i64>; 4] = Default::default();
+        let mut bounds: [Vec<Option<String>>; 2] = Default::default();
+        for (schema, table) in self.each_table() {
+            let name = if schema == "public" { table.name.clone() } else { format!("{schema}.{}", table.name) };
+            for block in self.context.storage.blocks(table.storage_table())? {
+                let Some(column) = table.columns.get(block.column) else { continue };
+                texts[0].push(name.clone());
+                texts[1].push(column.name.clone());
+                texts[2].push(block.encoding);
+                let values = [block.block as u64, block.rows, block.bytes, block.raw_bytes];
+                for (column, value) in numbers.iter_mut().zip(values) {
+                    column.push(value as i64);
+                }
+                bounds[0].push(shown(block.min.as_ref(), zone));
+                bounds[1].push(shown(block.max.as_ref(), zone));
+            }
+        }
+        let [table_names, column_names, encodings] = texts;
+        let [blocks, rows, bytes, raw_bytes] = numbers;
+        let [min, max] = bounds;
+        Ok(vec![
+            text(table_names),
+            long(blocks),
+            text(column_names),
+            long(rows),
+            text(encodings),
+            long(bytes),
+            long(raw_bytes),
+            Arc::new(min.into_iter().collect::<StringViewArray>()),
+            Arc::new(max.into_iter().collect::<StringViewArray>()),
+        ])
+    }
+
+    fn wal(&self) -> Vec<ArrayRef> {
+        let Some(instance) = self.info.instance() else { return (0..8).map(|_| long(Vec::new())).collect() };
+        let status = instance.engine().wal_status();
+        [
+            status.last_lsn.0,
+            status.durable_lsn.0,
+            status.checkpoint_lsn.0,
+            status.published.0,
+            status.files as u64,
+            status.bytes,
+            status.syncs,
+            status.commits,
+        ]
+        .into_iter()
+        .map(|value| long(vec![value as i64]))
+        .collect()
+    }
+
+    fn settings(&self) -> Vec<ArrayRef> {
+        let rows = self.info.settings.all();
+        vec![
+            text(rows.iter().map(|r| r.name.clone()).collect()),
+            text(rows.iter().map(|r| r.value.clone()).collect()),
+            text(rows.iter().map(|r| r.description.to_owned()).collect()),
+        ]
+    }
+
+    fn queries(&self) -> Vec<ArrayRef> {
+        let rows = self.info.instance().map(|i| i.active().rows()).unwrap_or_default();
+        let started: TimestampMicrosecondArray = rows.iter().map(|r| Some(micros(r.started))).collect();
+        vec![
+            long(rows.iter().map(|r| r.id as i64).collect()),
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|r| r.process_id))),
+            text(rows.iter().map(|r| r.user.clone()).collect()),
+            Arc::new(started.with_timezone("UTC")),
+            text(rows.into_iter().map(|r| r.text).collect()),
+        ]
+    }
+}
+
+fn micros(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
+}
+
+fn text(values: Vec<String>) -> ArrayRef {
+    Arc::new(StringViewArray::from_iter_values(values))
+}
+
+fn long(values: Vec<i64>) -> ArrayRef {
+    Arc::new(Int64Array::from(values))
+}
+
+fn shown(value: Option<&ArrayRef>, zone: arrow::array::timezone::Tz) -> Option<String> {
+    let text = TextColumn::new(value?, zone).ok()?.value(0)?;
+    Some(match text.char_indices().nth(SHOWN_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    })
+}
+
+#[async_trait]
+impl TableProvider for SystemTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        let batch = self.rows().map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let plan = MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema(), projection.cloned())?;
+        Ok(plan)
+    }
+}

@@ -1,0 +1,8 @@
+//! Sessions end to end, on a storage engine in memory.
+
+mod basics;
+mod copying;
+mod failures;
+mod harness;
+mod parameters;
+mod transactions;

@@ -1,0 +1,400 @@
+//! Dates, times and time stamps from text, in PostgreSQL's usual spellings.
+//!
+//! Values are Arrow's: days since 1970, microseconds since midnight or since 1970. ISO forms take a short path that makes no
+//! allocation, since COPY reads millions of them.
+
+use crate::error::{Error, Result};
+use crate::sqlstate::{DATETIME_FIELD_OVERFLOW, INVALID_PARAMETER_VALUE, invalid_input};
+use arrow::array::timezone::Tz;
+use chrono::{Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+fn out_of_range(text: &str) -> Error {
+    Error::new(DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
+}
+
+/// Days since 1970-01-01 of a calendar date.
+fn days(year: i32, month: u32, day: u32) -> Option<i32> {
+    let date = NaiveDate::from_ymd_opt(year, month, day)?;
+    Some(date.num_days_from_ce() - 719_163)
+}
+
+/// A `date`: days since 1970.
+pub fn date(text: &str) -> Result<i32> {
+    if let Some(fields) = iso_date(text.as_bytes()) {
+        return days(fields.0, fields.1, fields.2).ok_or_else(|| out_of_range(text));
+    }
+    let (date, time, _) = split(text, "date")?;
+    if let Some(time) = time {
+        clock(time).ok_or_else(|| invalid_input("date", text))?;
+    }
+    any_date(date, text, "date")
+}
+
+/// `YYYY-MM-DD` and nothing else.
+fn iso_date(b: &[u8]) -> Option<(i32, u32, u32)> {
+    if b.len() != 10 || b[4] != b'-' || b[7] != b'-' {
+        return None;
+    }
+    let mut bad = false;
+    let mut digit = |i: usize| {
+        let d = b[i].wrapping_sub(b'0');
+        bad |= d > 9;
+        u32::from(d)
+    };
+    let year = digit(0) * 1000 + digit(1) * 100 + digit(2) * 10 + digit(3);
+    let month = digit(5) * 10 + digit(6);
+    let day = digit(8) * 10 + digit(9);
+    (!bad).then_some((year as i32, month, day))
+}
+
+/// A `time`: microseconds since midnight.
+pub fn time(text: &str) -> Result<i64> {
+    let trimmed = text.trim();
+    if let Some(micros) = clock(trimmed) {
+        return if micros <= MICROS_PER_DAY { Ok(micros) } else { Err(out_of_range(text)) };
+    }
+    if looks_like_clock(trimmed) {
+        return Err(out_of_range(text));
+    }
+    let (_, time, _) = split(text, "time")?;
+    time.and_then(clock).ok_or_else(|| invalid_input("time", text))
+}
+
+/// A `timestamp`: microseconds since 1970. A zone in the text is ignored, as in PostgreSQL.
+pub fn timestamp(text: &str) -> Result<i64> {
+    local(text, "timestamp").map(|(micros, _)| micros)
+}
+
+/// A `timestamptz`: microseconds since 1970 in UTC. Text without a zone is in `zone`.
+pub fn timestamptz(text: &str, zone: Tz) -> Result<i64> {
+    const NAME: &str = "timestamp with time zone";
+    if text.trim().eq_ignore_ascii_case("now") {
+        return Ok(Utc::now().timestamp_micros());
+    }
+    let (micros, offset) = local(text, NAME)?;
+    match offset {
+        Some(Zone::Offset(seconds)) => Ok(micros - i64::from(seconds) * MICROS_PER_SECOND),
+        Some(Zone::Named(zone)) => to_utc(micros, zone).ok_or_else(|| out_of_range(text)),
+        None => to_utc(micros, zone).ok_or_else(|| out_of_range(text)),
+    }
+}
+
+/// UTC.
+pub fn utc() -> Tz {
+    // "+00:00" is an offset every version of the parser reads.
+    "+00:00".parse().expect("an offset is a time zone")
+}
+
+/// A time zone by name or offset.
+pub fn zone(name: &str) -> Result<Tz> {
+    let wanted = if name.eq_ignore_ascii_case("z") { "UTC" } else { name };
+    wanted
+        .parse::<Tz>()
+        .map_err(|_| Error::new(INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized")))
+}
+
+/// Local time in `zone` to UTC. A time that a clock change skips is read with the offset before it, one that happens twice
+/// with the first.
+pub fn to_utc(micros: i64, zone: Tz) -> Option<i64> {
+    let naive = chrono::DateTime::from_timestamp_micros(micros)?.naive_utc();
+    let resolved = match zone.from_local_datetime(&naive) {
+        chrono::LocalResult::Single(t) => t.timestamp_micros(),
+        chrono::LocalResult::Ambiguous(first, _) => first.timestamp_micros(),
+        chrono::LocalResult::None => {
+            let before: NaiveDateTime = naive - chrono::Duration::hours(3);
+            let offset = zone.offset_from_utc_datetime(&before).fix().local_minus_utc();
+            micros - i64::from(offset) * MICROS_PER_SECOND
+        }
+    };
+    Some(resolved)
+}
+
+enum Zone {
+    Offset(i32),
+    Named(Tz),
+}
+
+fn local(text: &str, name: &str) -> Result<(i64, Option<Zone>)> {
+    let bytes = text.as_bytes();
+    if bytes.len() >= 19
+        && bytes.is_char_boundary_10()
+        && matches!(bytes[10], b' ' | b'T')
+        && let Some((y, m, d)) = iso_date(&bytes[..10])
+        && let Some(micros) = clock(&text[11..])
+    {
+        let day = days(y, m, d).ok_or_else(|| out_of_range(text))?;
+        if micros > MICROS_PER_DAY {
+            return Err(out_of_range(text));
+        }
+        return Ok((i64::from(day) * MICROS_PER_DAY + micros, None));
+    }
+    match text.trim().to_ascii_lowercase().as_str() {
+        "epoch" => return Ok((0, Some(Zone::Offset(0)))),
+        "now" => return Ok((Utc::now().timestamp_micros(), Some(Zone::Offset(0)))),
+        _ => {}
+    }
+    let (date, time, zone_text) = split(text, name)?;
+    let day = any_date(date, text, name)?;
+    let micros = match time {
+        None => 0,
+        Some(time) => clock(time)
+            .ok_or_else(|| if looks_like_clock(time) { out_of_range(text) } else { invalid_input(name, text) })?,
+    };
+    if micros > MICROS_PER_DAY {
+        return Err(out_of_range(text));
+    }
+    let zone = match zone_text {
+        None => None,
+        Some(zone_text) => Some(read_zone(zone_text).ok_or_else(|| invalid_input(name, text))?),
+    };
+    let micros = i64::from(day)
+        .checked_mul(MICROS_PER_DAY)
+        .and_then(|d| d.checked_add(micros))
+        .ok_or_else(|| out_of_range(text))?;
+    Ok((micros, zone))
+}
+
+trait CharBoundary {
+    fn is_char_boundary_10(&self) -> bool;
+}
+
+impl CharBoundary for [u8] {
+    /// Slicing the text at bytes 10 and 11 is sound when both start a character.
+    fn is_char_boundary_10(&self) -> bool {
+        self.get(10).is_some_and(|b| b.is_ascii()) && self.get(11).is_some_and(|b| b.is_ascii())
+    }
+}
+
+/// Date, time and zone parts of a text.
+fn split<'a>(text: &'a str, name: &str) -> Result<(&'a str, Option<&'a str>, Option<&'a str>)> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(invalid_input(name, text));
+    }
+    // The clock is the first word with a colon; a `T` may join it to the date.
+    let Some(colon) = trimmed.find(':') else { return Ok((trimmed, None, None)) };
+    let start = trimmed[..colon].rfind([' ', 'T', 't']).ok_or_else(|| invalid_input(name, text))?;
+    let date = trimmed[..start].trim_end();
+    let rest = &trimmed[start + 1..];
+    let end = rest
+        .char_indices()
+        .find(|(_, c)| !(c.is_ascii_digit() || matches!(c, ':' | '.')))
+        .map_or(rest.len(), |(i, _)| i);
+    let (time, zone) = rest.split_at(end);
+    let zone = zone.trim();
+    for suffix in ["AM", "PM"] {
+        if zone.eq_ignore_ascii_case(suffix) {
+            return Ok((date, Some(rest), None));
+        }
+    }
+    Ok((date, Some(time), (!zone.is_empty()).then_some(zone)))
+}
+
+fn looks_like_clock(text: &str) -> bool {
+    text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'))
+}
+
+/// `HH:MM[:SS[.ffffff]][ AM|PM]` in microseconds; `None` when malformed or a field is out of range.
+fn clock(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    if bytes.len() == 8 && bytes[2] == b':' && bytes[5] == b':' {
+        let two = |i: usize| -> Option<i64> {
+            let (a, b) = (bytes[i].wrapping_sub(b'0'), bytes[i + 1].wrapping_sub(b'0'));
+            (a <= 9 && b <= 9).then_some(i64::from(a) * 10 + i64::from(b))
+        };
+        return combine(two(0)?, two(3)?, two(6)?, 0);
+    }
+    let mut rest = text.trim();
+    let mut half = None;
+    if rest.len() > 2
+        && let Some((head, suffix)) = rest.split_at_checked(rest.len() - 2)
+    {
+        if suffix.eq_ignore_ascii_case("am") || suffix.eq_ignore_ascii_case("pm") {
+            half = Some(suffix.eq_ignore_ascii_case("pm"));
+            rest = head.trim_end();
+        }
+    }
+    let mut parts = rest.split(':');
+    let mut hour: i64 = number(parts.next()?)?;
+    let minute: i64 = number(parts.next()?)?;
+    let (second, micros) = match parts.next() {
+        None => (0, 0),
+        Some(seconds) => match seconds.split_once('.') {
+            None => (number(seconds)?, 0),
+            Some((whole, fraction)) => (number(whole)?, fraction_micros(fraction)?),
+        },
+    };
+    if parts.next().is_some() {
+        return None;
+    }
+    if let Some(afternoon) = half {
+        if !(1..=12).contains(&hour) {
+            return None;
+        }
+        hour = hour % 12 + if afternoon { 12 } else { 0 };
+    }
+    combine(hour, minute, second, micros)
+}
+
+fn combine(hour: i64, minute: i64, second: i64, micros: i64) -> Option<i64> {
+    let total = ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + micros;
+    (hour <= 24 && minute < 60 && second <= 60 && total <= MICROS_PER_DAY).then_some(total)
+}
+
+fn number(text: &str) -> Option<i64> {
+    let valid = !text.is_empty() && text.len() <= 6 && text.bytes().all(|b| b.is_ascii_digit());
+    if valid { text.parse().ok() } else { None }
+}
+
+/// Digits after the point as microseconds, rounded.
+fn fraction_micros(text: &str) -> Option<i64> {
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let mut micros = 0i64;
+    for i in 0..6 {
+        micros = micros * 10 + text.as_bytes().get(i).map_or(0, |b| i64::from(b - b'0'));
+    }
+    Some(micros + i64::from(text.as_bytes().get(6).is_some_and(|b| *b >= b'5')))
+}
+
+fn read_zone(text: &str) -> Option<Zone> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ if text.eq_ignore_ascii_case("z") => return Some(Zone::Offset(0)),
+        _ => return zone(text).ok().map(Zone::Named),
+    };
+    let mut parts = digits.split(':');
+    let first = parts.next()?;
+    let (hours, minutes) = match (first.len(), parts.next()) {
+        (1 | 2, None) => (number(first)?, 0),
+        (1 | 2, Some(minutes)) => (number(first)?, number(minutes)?),
+        (4, None) => (number(&first[..2])?, number(&first[2..])?),
+        _ => return None,
+    };
+    (hours <= 15 && minutes < 60).then(|| Zone::Offset(sign * (hours * 3600 + minutes * 60) as i32))
+}
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+fn month_by_name(word: &str) -> Option<u32> {
+    let word = word.to_ascii_lowercase();
+    if word.len() < 3 {
+        return None;
+    }
+    MONTHS.iter().position(|m| m.starts_with(&word)).map(|i| i as u32 + 1)
+}
+
+/// A date in any of the usual orders: `1999-01-08`, `January 8, 1999`, `8-Jan-1999`, `1/8/1999`, `19990108`.
+fn any_date(text: &str, whole: &str, name: &str) -> Result<i32> {
+    let bad = || invalid_input(name, whole);
+    let lower = text.to_ascii_lowercase();
+    let today = || Utc::now().date_naive().num_days_from_ce() - 719_163;
+    match lower.as_str() {
+        "epoch" => return Ok(0),
+        "today" | "now" => return Ok(today()),
+        "tomorrow" => return Ok(today() + 1),
+        "yesterday" => return Ok(today() - 1),
+        "infinity" | "-infinity" | "+infinity" => {
+            return Err(Error::unsupported(format!("the date/time value \"{text}\"")));
+        }
+        _ => {}
+    }
+    let (lower, before_christ) = match lower.strip_suffix(" bc") {
+        Some(rest) => (rest.trim_end().to_owned(), true),
+        None => (lower, false),
+    };
+    if lower.len() == 8 && lower.bytes().all(|b| b.is_ascii_digit()) {
+        let (year, month, day) = (&lower[..4], &lower[4..6], &lower[6..]);
+        return calendar(year, number(month), day, before_christ)
+            .unwrap_or_else(|| Err(bad()))
+            .map_err(|e| relabel(e, whole));
+    }
+    let words: Vec<&str> = lower.split([' ', '-', '/', ',', '.']).filter(|w| !w.is_empty()).collect();
+    let [a, b, c] = words[..] else { return Err(bad()) };
+    let result = if let Some(month) = month_by_name(a) {
+        calendar(c, Some(i64::from(month)), b, before_christ)
+    } else if let Some(month) = month_by_name(b) {
+        let (year, day) = if a.len() > 2 { (a, c) } else { (c, a) };
+        calendar(year, Some(i64::from(month)), day, before_christ)
+    } else if a.len() > 2 {
+        calendar(a, number(b), c, before_christ)
+    } else {
+        calendar(c, number(a), b, before_christ)
+    };
+    result.unwrap_or_else(|| Err(bad())).map_err(|e| relabel(e, whole))
+}
+
+fn relabel(e: Error, whole: &str) -> Error {
+    if e.state() == DATETIME_FIELD_OVERFLOW { out_of_range(whole) } else { e }
+}
+
+/// `None`: not numbers. `Err`: numbers, but no such day.
+fn calendar(year: &str, month: Option<i64>, day: &str, before_christ: bool) -> Option<Result<i32>> {
+    let mut value = number(year)?;
+    if year.len() <= 2 {
+        value += if value < 70 { 2000 } else { 1900 };
+    }
+    let (month, day) = (month?, number(day)?);
+    let value = if before_christ { 1 - value } else { value };
+    let exists = u32::try_from(month).ok().zip(u32::try_from(day).ok()).and_then(|(m, d)| days(value as i32, m, d));
+    Some(exists.ok_or_else(|| out_of_range(year)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_in_many_spellings() {
+        let day = date("1999-01-08").unwrap();
+        for text in ["January 8, 1999", "1/8/1999", "19990108", "8-Jan-1999", "1999-Jan-08", " 1999-1-8 ", "08-Jan-99"]
+        {
+            assert_eq!(date(text).unwrap(), day, "{text}");
+        }
+        assert_eq!(date("1970-01-02").unwrap(), 1);
+        assert_eq!(date("2021-02-29").unwrap_err().state().0, "22008");
+        assert_eq!(date("abc").unwrap_err().state().0, "22007");
+        assert_eq!(date("").unwrap_err().state().0, "22007");
+        assert!(date("0044-03-15 BC").unwrap() < -700_000);
+    }
+
+    #[test]
+    fn times_and_their_bounds() {
+        assert_eq!(time("04:05:06.789").unwrap(), 14_706_789_000);
+        assert_eq!(time("04:05 PM").unwrap(), 57_900_000_000);
+        assert_eq!(time("24:00:00").unwrap(), MICROS_PER_DAY);
+        assert!(time("25:00:00").is_err());
+        assert!(time("12:60:00").is_err());
+    }
+
+    #[test]
+    fn zones_shift_time_stamps() {
+        let utc = zone("UTC").unwrap();
+        assert_eq!(timestamptz("1970-01-01 01:00:00+01", utc).unwrap(), 0);
+        assert_eq!(timestamptz("1970-01-01T00:00:00Z", utc).unwrap(), 0);
+        assert_eq!(timestamptz("1970-01-01 01:00:00", zone("Europe/Berlin").unwrap()).unwrap(), 0);
+        assert_eq!(timestamptz("1970-01-01 01:00:00 Europe/Berlin", utc).unwrap(), 0);
+        assert_eq!(timestamp("1970-01-01 01:00:00+05:30").unwrap(), 3_600_000_000);
+        assert_eq!(timestamp("2020-01-01").unwrap(), 1_577_836_800_000_000);
+        assert_eq!(timestamp("nonsense").unwrap_err().state().0, "22007");
+        assert_eq!(timestamp("é020-01-01 00:00:00").unwrap_err().state().0, "22007");
+    }
+}

@@ -1,0 +1,318 @@
+//! Transactions of a session: autocommitted statements, transaction blocks, and what a failure does to them.
+//!
+//! A statement that writes takes the session's transaction in a [`WriteTxn`]. Outside a block it is the statement's own and
+//! committed at its end. Inside a block it is taken out for the time of the statement and put back when the statement
+//! succeeded; when it does not come back, the block has failed and answers 25P02 until ROLLBACK. Readers never touch it but
+//! for a snapshot.
+
+use crate::active::Active;
+use crate::error::{Error, Result};
+use crate::instance::Instance;
+use crate::session::TransactionStatus;
+use crate::sqlstate::INTERNAL_ERROR;
+use lightning_catalog::{Edit, Snapshot as CatalogSnapshot};
+use lightning_storage::Transaction;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::sync::OwnedMutexGuard;
+
+/// A storage transaction with the DDL done in it.
+#[derive(Debug)]
+pub(crate) struct Txn {
+    pub(crate) storage: Transaction,
+    /// The catalog after this transaction's DDL.
+    overlay: Option<Arc<CatalogSnapshot>>,
+    /// Held from the first DDL statement on.
+    ddl: Option<OwnedMutexGuard<()>>,
+}
+
+impl Txn {
+    fn begin(instance: &Instance) -> Txn {
+        Txn { storage: instance.engine().begin(), overlay: None, ddl: None }
+    }
+
+    /// Moves to the newest snapshot; the catalog that belongs to it.
+    pub(crate) fn refresh(
+        &mut self,
+        instance: &Instance,
+    ) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
+        self.storage.refresh();
+        let snapshot = self.storage.snapshot();
+        let catalog = match &self.overlay {
+            Some(overlay) => Arc::clone(overlay),
+            None => instance.catalog().snapshot(&snapshot)?,
+        };
+        Ok((snapshot, catalog))
+    }
+
+    async fn commit(self, instance: &Instance) -> Result<()> {
+        let Txn { storage, overlay, ddl } = self;
+        if !storage.is_dirty() {
+            return Ok(());
+        }
+        blocking(move || storage.commit()).await??;
+        if let Some(overlay) = overlay {
+            instance.catalog().published(&overlay);
+        }
+        drop(ddl);
+        Ok(())
+    }
+}
+
+/// What kind of block is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BlockKind {
+    Implicit,
+    Explicit,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// Nothing written yet.
+    None,
+    /// Between statements.
+    Here(Box<Txn>),
+    /// A statement has it.
+    Taken,
+}
+
+#[derive(Debug)]
+struct Block {
+    kind: BlockKind,
+    failed: bool,
+    work: Work,
+}
+
+/// The transaction state of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    block: Mutex<Option<Block>>,
+}
+
+impl Transactions {
+    /// As ReadyForQuery reports it.
+    pub(crate) fn status(&self) -> TransactionStatus {
+        match self.block.lock().as_ref() {
+            Some(block) if block.failed && block.kind == BlockKind::Explicit => TransactionStatus::Failed,
+            Some(block) if block.kind == BlockKind::Explicit => TransactionStatus::InTransaction,
+            _ => TransactionStatus::Idle,
+        }
+    }
+
+    /// Whether a block is open that refuses statements.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.block.lock().as_ref().is_some_and(|b| b.failed)
+    }
+
+    /// Whether any block is open.
+    pub(crate) fn in_block(&self) -> bool {
+        self.block.lock().is_some()
+    }
+
+    /// BEGIN. False when a block was open already. An implicit block becomes explicit.
+    pub(crate) fn begin_explicit(&self) -> bool {
+        let mut block = self.block.lock();
+        match block.as_mut() {
+            Some(open) if open.kind == BlockKind::Explicit => false,
+            Some(open) => {
+                open.kind = BlockKind::Explicit;
+                true
+            }
+            None => {
+                *block = Some(Block { kind: BlockKind::Explicit, failed: false, work: Work::None });
+                true
+            }
+        }
+    }
+
+    /// Opens an implicit block unless one is open; whether it did.
+    pub(crate) fn begin_implicit(&self) -> bool {
+        let mut block = self.block.lock();
+        if block.is_some() {
+            return false;
+        }
+        *block = Some(Block { kind: BlockKind::Implicit, failed: false, work: Work::None });
+        true
+    }
+
+    /// Whether the open block is an implicit one.
+    pub(crate) fn is_implicit(&self) -> bool {
+        self.block.lock().as_ref().is_some_and(|b| b.kind == BlockKind::Implicit)
+    }
+
+    /// A statement of the block failed.
+    pub(crate) fn fail(&self) {
+        if let Some(block) = self.block.lock().as_mut() {
+            block.failed = true;
+            block.work = Work::None;
+        }
+    }
+
+    /// Ends the block by committing; false when it had failed and was rolled back instead.
+    pub(crate) async fn commit(&self, instance: &Instance) -> Result<bool> {
+        let Some(block) = self.block.lock().take() else { return Ok(true) };
+        if block.failed {
+            return Ok(false);
+        }
+        match block.work {
+            Work::None => Ok(true),
+            Work::Here(txn) => txn.commit(instance).await.map(|()| true),
+            Work::Taken => Err(Error::new(INTERNAL_ERROR, "a statement of the transaction is still running")),
+        }
+    }
+
+    /// Ends the block, forgetting it.
+    pub(crate) async fn rollback(&self) {
+        let block = self.block.lock().take();
+        if let Some(Block { work: Work::Here(txn), .. }) = block {
+            // Removing the files of bulk rows touches the disk.
+            let _ = blocking(move || txn.storage.rollback()).await;
+        }
+    }
+
+    /// The snapshots a statement reads.
+    pub(crate) fn snapshots(&self, instance: &Instance) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
+        if let Some(Block { work: Work::Here(txn), .. }) = self.block.lock().as_mut() {
+            return txn.refresh(instance);
+        }
+        let snapshot = instance.engine().snapshot();
+        let catalog = instance.catalog().snapshot(&snapshot)?;
+        Ok((snapshot, catalog))
+    }
+
+    /// Whether the open transaction has written anything.
+    pub(crate) fn has_written(&self) -> bool {
+        matches!(self.block.lock().as_ref(), Some(Block { work: Work::Here(txn), .. }) if txn.storage.is_dirty())
+    }
+
+    /// Takes the transaction to write in.
+    pub(crate) fn write(self: &Arc<Self>, instance: &Arc<Instance>) -> Result<WriteTxn> {
+        let mut block = self.block.lock();
+        let txn = match block.as_mut() {
+            None => Box::new(Txn::begin(instance)),
+            Some(block) => match std::mem::replace(&mut block.work, Work::Taken) {
+                Work::Here(txn) => txn,
+                Work::None => Box::new(Txn::begin(instance)),
+                Work::Taken => {
+                    return Err(Error::new(INTERNAL_ERROR, "a statement of the transaction is still running"));
+                }
+            },
+        };
+        let in_block = block.is_some();
+        Ok(WriteTxn { owner: Arc::clone(self), instance: Arc::clone(instance), txn: Some(txn), in_block })
+    }
+}
+
+/// The transaction while one statement writes in it. Dropping it unfinished fails the block.
+#[derive(Debug)]
+pub(crate) struct WriteTxn {
+    owner: Arc<Transactions>,
+    instance: Arc<Instance>,
+    txn: Option<Box<Txn>>,
+    in_block: bool,
+}
+
+impl WriteTxn {
+    /// The transaction.
+    pub(crate) fn txn(&mut self) -> Result<&mut Txn> {
+        self.txn.as_deref_mut().ok_or_else(|| Error::new(INTERNAL_ERROR, "the transaction is in use"))
+    }
+
+    /// Runs `work` with the storage transaction on a thread that may block.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Transaction) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut txn = self.txn.take().ok_or_else(|| Error::new(INTERNAL_ERROR, "the transaction is in use"))?;
+        let (txn, result) = blocking(move || {
+            let result = work(&mut txn.storage);
+            (txn, result)
+        })
+        .await?;
+        self.txn = Some(txn);
+        result
+    }
+
+    /// Hands the transaction to another holder; this one keeps the duty to finish or fail the block.
+    pub(crate) fn split(&mut self) -> HeldTxn {
+        HeldTxn { txn: self.txn.take() }
+    }
+
+    /// Takes the transaction back.
+    pub(crate) fn rejoin(&mut self, held: HeldTxn) {
+        self.txn = held.txn;
+    }
+
+    /// Waits for the DDL lock, then yields the newest catalog to change.
+    pub(crate) async fn lock_ddl(&mut self, active: &Active) -> Result<Arc<CatalogSnapshot>> {
+        let instance = Arc::clone(&self.instance);
+        let txn = self.txn()?;
+        if txn.ddl.is_none() {
+            let lock = Arc::clone(instance.ddl_lock());
+            let guard = tokio::select! {
+                biased;
+                () = active.token().cancelled() => return Err(active.error()),
+                guard = lock.lock_owned() => guard,
+            };
+            txn.ddl = Some(guard);
+        }
+        txn.refresh(&instance).map(|(_, catalog)| catalog)
+    }
+
+    /// Writes a catalog change. The DDL lock must be held.
+    pub(crate) fn apply(&mut self, edit: Edit) -> Result<()> {
+        let txn = self.txn()?;
+        txn.overlay = Some(edit.apply(&mut txn.storage)?);
+        Ok(())
+    }
+
+    /// The statement succeeded: commits outside a block, else puts the transaction back.
+    pub(crate) async fn finish(mut self) -> Result<()> {
+        let Some(txn) = self.txn.take() else { return Err(Error::new(INTERNAL_ERROR, "the transaction is in use")) };
+        if !self.in_block {
+            return txn.commit(&self.instance).await;
+        }
+        match self.owner.block.lock().as_mut() {
+            Some(block) if !block.failed => {
+                block.work = Work::Here(txn);
+                Ok(())
+            }
+            _ => Err(Error::new(INTERNAL_ERROR, "the transaction ended before its statement")),
+        }
+    }
+}
+
+impl Drop for WriteTxn {
+    fn drop(&mut self) {
+        if !self.in_block {
+            return;
+        }
+        if let Some(block) = self.owner.block.lock().as_mut()
+            && matches!(block.work, Work::Taken)
+        {
+            block.failed = true;
+            block.work = Work::None;
+        }
+    }
+}
+
+/// A transaction on loan from its [`WriteTxn`].
+#[derive(Debug)]
+pub(crate) struct HeldTxn {
+    txn: Option<Box<Txn>>,
+}
+
+impl HeldTxn {
+    /// The transaction.
+    pub(crate) fn txn(&mut self) -> Result<&mut Txn> {
+        self.txn.as_deref_mut().ok_or_else(|| Error::new(INTERNAL_ERROR, "the transaction is in use"))
+    }
+}
+
+/// Runs `work` where blocking is allowed. A panic in it becomes an error.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| match e.try_into_panic() {
+        Ok(payload) => crate::sqlstate::panicked(payload.as_ref()),
+        Err(_) => Error::new(crate::sqlstate::QUERY_CANCELED, "the server is shutting down"),
+    })
+}

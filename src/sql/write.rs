@@ -1,0 +1,255 @@
+//! Rows on their way into a table: checked against its columns, handed to storage on a thread that may block.
+//!
+//! A [`Sink`] owns the statement's transaction while rows arrive. Few rows are buffered and appended at the end; from
+//! [`APPENDER_ROWS`] on they go through storage's appender, which encodes while more arrive. The queue between is bounded, so
+//! a slow disk slows the producer down.
+
+use crate::convert::{self, Context};
+use crate::error::{Error, Result};
+use crate::provider::{arrow_schema, column_type};
+use crate::sqlstate::{DATATYPE_MISMATCH, INTERNAL_ERROR, NOT_NULL_VIOLATION};
+use crate::text::TextColumn;
+use crate::transaction::{HeldTxn, WriteTxn};
+use crate::types::{self, PgType};
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use lightning_catalog::Table;
+use lightning_storage::{TableId, Transaction};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Rows from which the appender takes over.
+const APPENDER_ROWS: usize = 16_384;
+/// Batches waiting for storage.
+const QUEUE_BATCHES: usize = 8;
+/// Longest value shown in an error's detail.
+const SHOWN_CHARACTERS_MAX: usize = 64;
+
+/// What a source gives for one column of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceColumn {
+    /// Its type; `unknown` when it is made of literals.
+    pub(crate) pg: PgType,
+}
+
+/// Turns a source's columns into the table's.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    table: Arc<Table>,
+    schema: SchemaRef,
+    zone: Tz,
+}
+
+impl Shape {
+    pub(crate) fn new(table: &Arc<Table>, zone: Tz) -> Shape {
+        Shape { table: Arc::clone(table), schema: arrow_schema(&table.columns), zone }
+    }
+
+    /// Refuses a source column that cannot be assigned.
+    pub(crate) fn check(&self, column: usize, source: &SourceColumn) -> Result<()> {
+        let target = &self.table.columns[column];
+        let wanted = column_type(target);
+        if convert::exists(source.pg, wanted, Context::Assignment) {
+            return Ok(());
+        }
+        Err(Error::new(
+            DATATYPE_MISMATCH,
+            format!(
+                "column \"{}\" is of type {} but expression is of type {}",
+                target.name,
+                wanted.base_name(),
+                source.pg.base_name()
+            ),
+        )
+        .with_hint("You will need to rewrite or cast the expression."))
+    }
+
+    /// One column, cast for assignment.
+    pub(crate) fn assign(&self, column: usize, source: &SourceColumn, values: &ArrayRef) -> Result<ArrayRef> {
+        let wanted = column_type(&self.table.columns[column]);
+        convert::convert(values, source.pg, wanted, Context::Assignment, self.zone)
+            .map_err(|e| e.with_column(&self.table.columns[column].name))
+    }
+
+    /// NULLs for a column that was left out and has no default.
+    pub(crate) fn nulls(&self, column: usize, rows: usize) -> ArrayRef {
+        new_null_array(self.schema.field(column).data_type(), rows)
+    }
+
+    /// The batch of all columns, after NOT NULL was checked.
+    pub(crate) fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        for (column, values) in self.table.columns.iter().zip(&columns) {
+            if column.not_null
+                && let Some(row) = first_null(values)
+            {
+                return Err(self.null_violation(&column.name, &columns, row));
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+
+    fn null_violation(&self, column: &str, columns: &[ArrayRef], row: usize) -> Error {
+        let shown: Vec<String> = columns
+            .iter()
+            .map(|values| match TextColumn::new(values, self.zone) {
+                Ok(text) => text.value(row).map_or_else(|| "null".to_owned(), |v| shortened(&v)),
+                Err(_) => "?".to_owned(),
+            })
+            .collect();
+        Error::new(
+            NOT_NULL_VIOLATION,
+            format!(
+                "null value in column \"{column}\" of relation \"{}\" violates not-null constraint",
+                self.table.name
+            ),
+        )
+        .with_detail(format!("Failing row contains ({}).", shown.join(", ")))
+        .with_column(column)
+        .with_table(&self.table.name)
+    }
+}
+
+fn first_null(values: &ArrayRef) -> Option<usize> {
+    if values.null_count() == 0 {
+        return None;
+    }
+    (0..values.len()).find(|row| values.is_null(*row))
+}
+
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(SHOWN_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}...", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
+/// The type of a column computed by a plan.
+pub(crate) fn source_of(field: &arrow::datatypes::Field, literal: bool) -> SourceColumn {
+    let pg = types::pg_type(field);
+    let open = literal && pg.is_string() || field.data_type() == &arrow::datatypes::DataType::Null;
+    SourceColumn { pg: if open { types::UNKNOWN } else { pg } }
+}
+
+/// Takes the rows of one statement.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    write: WriteTxn,
+    batches: Option<mpsc::Sender<RecordBatch>>,
+    complete: Option<oneshot::Sender<()>>,
+    worker: Option<tokio::task::JoinHandle<(HeldTxn, Result<u64>)>>,
+}
+
+impl Sink {
+    /// Starts writing to `table`.
+    pub(crate) fn start(write: WriteTxn, table: TableId) -> Sink {
+        let (batches, queue) = mpsc::channel(QUEUE_BATCHES);
+        let (complete, completed) = oneshot::channel();
+        let mut write = write;
+        let inner = write.split();
+        let worker = tokio::task::spawn_blocking(move || {
+            let mut inner = inner;
+            let result = inner.txn().and_then(|txn| drain(&mut txn.storage, table, queue, completed));
+            (inner, result)
+        });
+        Sink { write, batches: Some(batches), complete: Some(complete), worker: Some(worker) }
+    }
+
+    /// More rows. Fails as soon as storage did.
+    pub(crate) async fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        let sent = match &self.batches {
+            Some(batches) => batches.send(batch).await.is_ok(),
+            None => false,
+        };
+        if sent { Ok(()) } else { Err(self.failure().await) }
+    }
+
+    /// No more rows: everything is in the transaction. The rows written.
+    pub(crate) async fn finish(mut self) -> Result<u64> {
+        if let Some(complete) = self.complete.take() {
+            // When the worker is gone, its result says why.
+            let _ = complete.send(());
+        }
+        self.batches = None;
+        let (inner, rows) = self.join().await?;
+        let rows = rows?;
+        self.write.rejoin(inner);
+        self.write.finish().await?;
+        Ok(rows)
+    }
+
+    async fn join(&mut self) -> Result<(HeldTxn, Result<u64>)> {
+        let Some(worker) = self.worker.take() else {
+            return Err(Error::new(INTERNAL_ERROR, "the statement has ended already"));
+        };
+        worker.await.map_err(|e| match e.try_into_panic() {
+            Ok(payload) => crate::sqlstate::panicked(payload.as_ref()),
+            Err(_) => crate::sqlstate::cancelled(false),
+        })
+    }
+
+    async fn failure(&mut self) -> Error {
+        self.batches = None;
+        match self.join().await {
+            Ok((_, Err(e))) | Err(e) => e,
+            Ok((_, Ok(_))) => Error::new(INTERNAL_ERROR, "writing ended early"),
+        }
+    }
+}
+
+/// Runs on a blocking thread until the queue closes. Rows count only if the statement completed.
+fn drain(
+    txn: &mut Transaction,
+    table: TableId,
+    mut queue: mpsc::Receiver<RecordBatch>,
+    mut completed: oneshot::Receiver<()>,
+) -> Result<u64> {
+    let mut buffered: Vec<RecordBatch> = Vec::new();
+    let mut rows = 0;
+    let mut appender = None;
+    while let Some(batch) = queue.blocking_recv() {
+        rows += batch.num_rows();
+        match &mut appender {
+            None if rows < APPENDER_ROWS => buffered.push(batch),
+            None => {
+                let started = appender.insert(txn.appender(table)?);
+                for earlier in buffered.drain(..) {
+                    started.push(earlier)?;
+                }
+                started.push(batch)?;
+            }
+            Some(appender) => appender.push(batch)?,
+        }
+    }
+    if completed.try_recv().is_err() {
+        return Ok(0);
+    }
+    match appender {
+        Some(appender) => Ok(appender.finish(txn)?),
+        None => {
+            append_all(txn, table, &buffered)?;
+            Ok(rows as u64)
+        }
+    }
+}
+
+fn append_all(txn: &mut Transaction, table: TableId, batches: &[RecordBatch]) -> Result<()> {
+    let Some(first) = batches.first() else { return Ok(()) };
+    let batch = if batches.len() == 1 { first.clone() } else { concat_batches(&first.schema(), batches)? };
+    if batch.num_rows() > 0 {
+        txn.append(table, batch)?;
+    }
+    Ok(())
+}
+
+/// Appends one batch and finishes the statement.
+pub(crate) async fn append(mut write: WriteTxn, table: TableId, batch: RecordBatch) -> Result<u64> {
+    let rows = batch.num_rows() as u64;
+    if rows > 0 {
+        write.blocking(move |txn| txn.append(table, batch).map_err(Error::from)).await?;
+    }
+    write.finish().await?;
+    Ok(rows)
+}

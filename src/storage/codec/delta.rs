@@ -1,0 +1,178 @@
+//! Delta encoding of ascending integers: each value's step from the one before is packed.
+//!
+//! Chosen only where it saves much against plain packing (sorted keys): reading one value has to add up its vector's
+//! steps. The first step of a vector repeats the second, so that a regular sequence packs to nothing.
+//!
+//! ```text
+//! page header
+//! bases     i64, one a vector: its first value minus its first step
+//! lasts     i64, one a vector: its last value
+//! steps     a packed section
+//! ```
+
+use super::condition::IntegerTest;
+use super::layout::{PageReader, PageWriter, validity_bytes};
+use super::mask::Mask;
+use super::packed::{Packed, vectors};
+use super::packing::Plan;
+use super::{EncodedPage, Encoding, VECTOR_ROWS};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
+use std::ops::Range;
+
+/// Bytes of a vector in the tables of bases and lasts.
+const VECTOR_BYTES: usize = 16;
+
+/// A column as steps.
+pub(crate) struct Encoded<'a> {
+    values: &'a [i64],
+    steps: Vec<i64>,
+    plan: Plan<i64>,
+}
+
+impl<'a> Encoded<'a> {
+    /// Steps of `values`, if they ascend.
+    pub(crate) fn new(values: &'a [i64]) -> Option<Encoded<'a>> {
+        if !values.is_sorted() {
+            return None;
+        }
+        let mut steps = Vec::with_capacity(values.len());
+        for vector in values.chunks(VECTOR_ROWS) {
+            let first = steps.len();
+            steps.push(0);
+            steps.extend(vector.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
+            steps[first] = steps.get(first + 1).copied().unwrap_or(0);
+        }
+        let plan = Plan::new(&steps)?;
+        Some(Encoded { values, steps, plan })
+    }
+
+    /// Bytes of all pages, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.plan.packed_bytes() + self.plan.vectors() * VECTOR_BYTES
+    }
+
+    /// The pages.
+    pub(crate) fn pages(&self, nulls: Option<&NullBuffer>) -> Vec<EncodedPage> {
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        let validity = if nulls.is_some() { validity_bytes(VECTOR_ROWS) } else { 0 };
+        let mut pages = Vec::new();
+        let mut start = 0;
+        while start < self.plan.vectors() {
+            let end = start + self.plan.vectors_per_page(start, 128, validity + VECTOR_BYTES);
+            let rows = start * VECTOR_ROWS..(end * VECTOR_ROWS).min(self.values.len());
+            let nulls = nulls.map(|nulls| nulls.slice(rows.start, rows.len()));
+            let mut page = PageWriter::new(Encoding::Delta, rows.len(), nulls.as_ref());
+            let bases = page.piece();
+            for (vector, steps) in
+                self.values[rows.clone()].chunks(VECTOR_ROWS).zip(self.steps[rows.clone()].chunks(VECTOR_ROWS))
+            {
+                bases.extend_from_slice(&vector[0].wrapping_sub(steps[0]).to_le_bytes());
+            }
+            let lasts = page.piece();
+            for vector in self.values[rows.clone()].chunks(VECTOR_ROWS) {
+                lasts.extend_from_slice(&vector[vector.len() - 1].to_le_bytes());
+            }
+            self.plan.write_section(&self.steps, start..end, &mut page);
+            pages.push(EncodedPage { rows: rows.len(), bytes: page.finish() });
+            start = end;
+        }
+        pages
+    }
+}
+
+/// An opened page.
+#[derive(Debug)]
+pub(crate) struct DeltaPage {
+    rows: usize,
+    bases: ScalarBuffer<i64>,
+    lasts: ScalarBuffer<i64>,
+    steps: Packed<i64>,
+}
+
+impl DeltaPage {
+    /// Checks and opens a page. Any bases and steps are sound; they merely add up to other values.
+    pub(crate) fn open(reader: &mut PageReader, rows: usize) -> Result<DeltaPage, String> {
+        let vectors = rows.div_ceil(VECTOR_ROWS);
+        let bases = reader.take_numbers::<i64>(vectors)?;
+        let lasts = reader.take_numbers::<i64>(vectors)?;
+        Ok(DeltaPage { rows, bases, lasts, steps: Packed::open(reader, rows)? })
+    }
+
+    /// Values of a vector up to, and without, row `end` of it.
+    fn vector(&self, vector: usize, end: usize, values: &mut Vec<i64>) {
+        values.clear();
+        let first = vector * VECTOR_ROWS;
+        self.steps.decode(first..first + end, |step| step, values);
+        let mut last = self.bases[vector];
+        for value in values.iter_mut() {
+            last = last.wrapping_add(*value);
+            *value = last;
+        }
+    }
+
+    /// One value.
+    pub(crate) fn get(&self, row: usize) -> i64 {
+        assert!(row < self.rows);
+        let (vector, index) = (row / VECTOR_ROWS, row % VECTOR_ROWS);
+        self.bases[vector].wrapping_add(self.steps.sum(vector, index + 1))
+    }
+
+    /// Appends `map` of rows `range`, or of those alive in `mask`.
+    pub(crate) fn read<T>(
+        &self,
+        range: Range<usize>,
+        mask: Option<(&Mask, usize)>,
+        map: impl Fn(i64) -> T,
+        out: &mut Vec<T>,
+    ) {
+        let start = range.start;
+        let mut values = Vec::with_capacity(VECTOR_ROWS);
+        let mut indices = [0u16; VECTOR_ROWS];
+        for (vector, rows) in vectors(range) {
+            let Some((mask, at)) = mask else {
+                self.vector(vector, rows.end, &mut values);
+                out.extend(values[rows].iter().map(|&value| map(value)));
+                continue;
+            };
+            let mask_at = at + vector * VECTOR_ROWS + rows.start - start;
+            let count = mask.indices(mask_at, rows.len(), &mut indices);
+            if let Some(&last) = indices[..count].last() {
+                self.vector(vector, rows.start + usize::from(last) + 1, &mut values);
+                out.extend(indices[..count].iter().map(|&index| map(values[rows.start + usize::from(index)])));
+            }
+        }
+    }
+
+    /// Kills in `mask` the rows of `range` that fail.
+    pub(crate) fn filter(&self, test: &IntegerTest, range: Range<usize>, mask: &mut Mask, at: usize) {
+        let start = range.start;
+        let mut values = Vec::with_capacity(VECTOR_ROWS);
+        for (vector, rows) in vectors(range) {
+            let mask_at = at + vector * VECTOR_ROWS + rows.start - start;
+            if !mask.any(mask_at, rows.len()) {
+                continue;
+            }
+            let first = self.get(vector * VECTOR_ROWS);
+            if !test.may_match(first.into(), self.lasts[vector].into()) {
+                mask.clear(mask_at, rows.len());
+                continue;
+            }
+            if let IntegerTest::Range { low, high, negated } = *test {
+                self.vector(vector, rows.end, &mut values);
+                let values = &values[rows];
+                let from = values.partition_point(|&value| i128::from(value) < low);
+                let to = values.partition_point(|&value| i128::from(value) <= high).max(from);
+                if negated {
+                    mask.clear(mask_at + from, to - from);
+                } else {
+                    mask.clear(mask_at, from);
+                    mask.clear(mask_at + to, values.len() - to);
+                }
+            } else {
+                self.vector(vector, rows.end, &mut values);
+                let values = &values[rows];
+                super::plain::filter_rows(values.len(), mask, mask_at, |row| test.passes_narrow(values[row]));
+            }
+        }
+    }
+}

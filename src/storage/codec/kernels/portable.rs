@@ -1,0 +1,90 @@
+//! Kernels for any processor, as loops the compiler vectorizes; also what the instruction-set modules inline and
+//! compile again for themselves.
+
+use super::super::VECTOR_ROWS;
+use super::lane::{Lane, VectorBits, packed_len, row_start};
+
+/// Packing and unpacking by lane type: modules named after it.
+macro_rules! lane_kernels {
+    ($($lane:ident),+) => {$(
+        pub(super) mod $lane {
+            use super::{VECTOR_ROWS, packed_len, row_start};
+
+            const BITS: usize = $lane::BITS as usize;
+            const LANES: usize = VECTOR_ROWS / BITS;
+            const LENGTH: &str = "as many words as the width says";
+
+            /// Unpacks from `width` bits each.
+            #[inline(always)]
+            pub(in super::super) fn unpack(width: usize, packed: &[$lane], values: &mut [$lane; VECTOR_ROWS]) {
+                assert!(width <= BITS && packed.len() == packed_len::<$lane>(width), "{LENGTH}");
+                if width == 0 {
+                    values.fill(0);
+                    return;
+                }
+                let mask = $lane::MAX >> (BITS - width);
+                for row in 0..BITS {
+                    let (word, shift) = (row * width / BITS, row * width % BITS);
+                    let start = row_start(row);
+                    let out: &mut [$lane; LANES] = values[start..].first_chunk_mut().expect(LENGTH);
+                    let low: &[$lane; LANES] = packed[word * LANES..].first_chunk().expect(LENGTH);
+                    if shift + width <= BITS {
+                        for lane in 0..LANES {
+                            out[lane] = low[lane] >> shift & mask;
+                        }
+                    } else {
+                        let high: &[$lane; LANES] = packed[(word + 1) * LANES..].first_chunk().expect(LENGTH);
+                        for lane in 0..LANES {
+                            out[lane] = (low[lane] >> shift | high[lane] << (BITS - shift)) & mask;
+                        }
+                    }
+                }
+            }
+
+            /// Packs to `width` bits each; higher bits of the values must be clear.
+            #[inline(always)]
+            pub(in super::super) fn pack(width: usize, values: &[$lane; VECTOR_ROWS], packed: &mut [$lane]) {
+                assert!(width <= BITS && packed.len() == packed_len::<$lane>(width), "{LENGTH}");
+                packed.fill(0);
+                if width == 0 {
+                    return;
+                }
+                for row in 0..BITS {
+                    let (word, shift) = (row * width / BITS, row * width % BITS);
+                    let values: &[$lane; LANES] = values[row_start(row)..].first_chunk().expect(LENGTH);
+                    let low: &mut [$lane; LANES] = packed[word * LANES..].first_chunk_mut().expect(LENGTH);
+                    for lane in 0..LANES {
+                        low[lane] |= values[lane] << shift;
+                    }
+                    if shift + width > BITS {
+                        let high: &mut [$lane; LANES] =
+                            packed[(word + 1) * LANES..].first_chunk_mut().expect(LENGTH);
+                        for lane in 0..LANES {
+                            high[lane] = values[lane] >> (BITS - shift);
+                        }
+                    }
+                }
+            }
+        }
+    )+};
+}
+
+lane_kernels!(u8, u16, u32, u64);
+
+/// Bit `i` is set where `value[i] - low <= span`.
+pub(super) fn between<L: Lane>(width: usize, packed: &[L], low: L, span: L, bits: &mut VectorBits) {
+    /// Multiplying eight bytes of 0 or 1 by this gathers them in the highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let mut values = [L::ZERO; VECTOR_ROWS];
+    L::unpack_portably(width, packed, &mut values);
+    let mut within = [0u8; VECTOR_ROWS];
+    for (within, value) in within.iter_mut().zip(&values) {
+        *within = u8::from(value.wrapping_sub(&low) <= span);
+    }
+    for (word, part) in bits.iter_mut().zip(within.as_chunks::<64>().0) {
+        *word = 0;
+        for (i, eight) in part.as_chunks::<8>().0.iter().enumerate() {
+            *word |= u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56 << (i * 8);
+        }
+    }
+}

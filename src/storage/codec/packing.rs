@@ -1,0 +1,174 @@
+//! Packing: cuts integers into vectors, finds bounds, widths and the common divisor, and writes sections. The byte map
+//! of a section is in [`super::packed`].
+
+use super::frame::Frame;
+use super::kernels::{Lane, packed_len};
+use super::layout::{HEADER_BYTES, PIECE_ALIGNMENT, PageWriter};
+use super::{PAGE_BYTES_MAX, VECTOR_ROWS};
+use arrow::datatypes::ToByteSlice;
+use std::ops::Range;
+
+/// How a chunk's vectors will be packed.
+pub(crate) struct Plan<F> {
+    /// Greatest common divisor of all distances.
+    divisor: u64,
+    vectors: Vec<PlannedVector<F>>,
+}
+
+#[derive(Clone, Copy)]
+struct PlannedVector<F> {
+    min: F,
+    max: F,
+    width: u8,
+}
+
+impl<F: Frame> Plan<F> {
+    /// Plans `values`; `None` when some vector spans more than 64 bits.
+    pub(crate) fn new(values: &[F]) -> Option<Plan<F>> {
+        let mut vectors = Vec::with_capacity(values.len().div_ceil(VECTOR_ROWS));
+        for vector in values.chunks(VECTOR_ROWS) {
+            let (min, max) = vector.iter().fold((vector[0], vector[0]), |(min, max), &v| (min.min(v), max.max(v)));
+            F::span(min, max)?;
+            vectors.push(PlannedVector { min, max, width: 0 });
+        }
+        let divisor = common_divisor(values, &vectors);
+        for vector in &mut vectors {
+            vector.width = (64 - (vector.max.above(vector.min) / divisor).leading_zeros()) as u8;
+        }
+        Some(Plan { divisor, vectors })
+    }
+
+    /// Bytes of all packed vectors.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        self.vectors.iter().map(|v| self.vector_bytes(v)).sum()
+    }
+
+    fn vector_bytes(&self, vector: &PlannedVector<F>) -> usize {
+        usize::from(vector.width) * (VECTOR_ROWS / 8) + 2 * size_of::<F>() + 5
+    }
+
+    /// Vectors, from `start` on, that fit a page with `overhead` bytes besides the section and `vector_overhead` bytes more for
+    /// each vector; at least one.
+    pub(crate) fn vectors_per_page(&self, start: usize, overhead: usize, vector_overhead: usize) -> usize {
+        let mut bytes = HEADER_BYTES + overhead + 6 * PIECE_ALIGNMENT;
+        let fit = self.vectors[start..].iter().take_while(|vector| {
+            bytes += self.vector_bytes(vector) + vector_overhead;
+            bytes <= PAGE_BYTES_MAX
+        });
+        fit.count().max(1)
+    }
+
+    /// Number of vectors.
+    pub(crate) fn vectors(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// Appends a section of the vectors `range` to `page`; `values` are all values of the plan.
+    pub(crate) fn write_section(&self, values: &[F], range: Range<usize>, page: &mut PageWriter) {
+        let vectors = &self.vectors[range.clone()];
+        let values = &values[range.start * VECTOR_ROWS..(range.end * VECTOR_ROWS).min(values.len())];
+        let width = vectors.iter().map(|v| v.width).max().unwrap_or(0);
+        let log2_bytes = lane_log2_bytes(width);
+        let header = page.piece();
+        let start = header.len();
+        header.extend_from_slice(&self.divisor.to_le_bytes());
+        header.extend_from_slice(&(vectors.len() as u32).to_le_bytes());
+        header.extend_from_slice(&[log2_bytes, F::TAG]);
+        header.resize(start + HEADER_BYTES, 0);
+        let mins = page.piece();
+        vectors.iter().for_each(|v| v.min.write(mins));
+        let maxs = page.piece();
+        vectors.iter().for_each(|v| v.max.write(maxs));
+        page.piece().extend(vectors.iter().map(|v| v.width));
+        let offsets = page.piece();
+        let mut offset = 0u32;
+        for vector in vectors {
+            offsets.extend_from_slice(&offset.to_le_bytes());
+            offset += u32::from(vector.width) * 128;
+        }
+        offsets.extend_from_slice(&offset.to_le_bytes());
+        let packed = page.piece();
+        packed.reserve(offset as usize);
+        match log2_bytes {
+            0 => self.pack::<u8>(vectors, values, packed),
+            1 => self.pack::<u16>(vectors, values, packed),
+            2 => self.pack::<u32>(vectors, values, packed),
+            _ => self.pack::<u64>(vectors, values, packed),
+        }
+    }
+
+    fn pack<L: Lane>(&self, vectors: &[PlannedVector<F>], values: &[F], out: &mut Vec<u8>) {
+        let division = ExactDivision::new(self.divisor);
+        let mut distances = [L::ZERO; VECTOR_ROWS];
+        let mut words = [L::ZERO; VECTOR_ROWS];
+        for (vector, values) in vectors.iter().zip(values.chunks(VECTOR_ROWS)) {
+            for (distance, value) in distances.iter_mut().zip(values) {
+                *distance = L::narrow(division.divide(value.above(vector.min)));
+            }
+            distances[values.len()..].fill(L::ZERO);
+            let width = usize::from(vector.width);
+            let words = &mut words[..packed_len::<L>(width)];
+            L::pack_vector(width, &distances, words);
+            out.extend_from_slice(words.to_byte_slice());
+        }
+    }
+}
+
+/// Log2 of the bytes of the narrowest lane that holds `width` bits.
+fn lane_log2_bytes(width: u8) -> u8 {
+    match width {
+        0..=8 => 0,
+        9..=16 => 1,
+        17..=32 => 2,
+        _ => 3,
+    }
+}
+
+/// Greatest common divisor of all distances from the vectors' smallest values; 1 when all are 0.
+fn common_divisor<F: Frame>(values: &[F], vectors: &[PlannedVector<F>]) -> u64 {
+    let mut divisor = 0;
+    for (vector, values) in vectors.iter().zip(values.chunks(VECTOR_ROWS)) {
+        for value in values {
+            let distance = value.above(vector.min);
+            if divisor == 0 || distance % divisor != 0 {
+                divisor = greatest_common_divisor(distance, divisor);
+                if divisor == 1 {
+                    return 1;
+                }
+            }
+        }
+    }
+    divisor.max(1)
+}
+
+fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Division of multiples of a constant: shift out its powers of two, then multiply by the inverse of the odd rest
+/// modulo 2^64 (Granlund and Montgomery 1994, "Division by invariant integers using multiplication", section 9).
+struct ExactDivision {
+    shift: u32,
+    inverse: u64,
+}
+
+impl ExactDivision {
+    fn new(divisor: u64) -> ExactDivision {
+        let shift = divisor.trailing_zeros();
+        let odd = divisor >> shift;
+        // Newton's iteration doubles the correct low bits; an odd number is its own inverse modulo 8.
+        let mut inverse = odd;
+        for _ in 0..5 {
+            inverse = inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)));
+        }
+        ExactDivision { shift, inverse }
+    }
+
+    #[inline(always)]
+    fn divide(&self, multiple: u64) -> u64 {
+        (multiple >> self.shift).wrapping_mul(self.inverse)
+    }
+}

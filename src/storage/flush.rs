@@ -1,0 +1,298 @@
+//! Flushes: rows in memory become segments, the manifest says so, the log grows shorter.
+//!
+//! A flush of some tables goes like this:
+//! 1. the line *seals* their rows in memory: later commits go elsewhere;
+//! 2. the sealed rows are sorted, encoded and written to segments; files are synced, then the directory;
+//! 3. one manifest edit makes the manifest say what each table looked like when it was sealed: segments added and removed,
+//!    tables created and dropped, everything up to the LSN of the seal;
+//! 4. the line puts the segments in the place of the sealed rows;
+//! 5. when every record up to some LSN is reflected, the manifest gets that checkpoint and the log loses its oldest files.
+//!
+//! A crash between any two steps leaves files that nothing refers to, which recovery removes, or records that the
+//! manifest reflects already, which replay skips table by table. If the table is truncated or dropped meanwhile, step 4
+//! finds the sealed rows gone; the manifest then names segments that replay of the later record takes out again.
+//!
+//! Small segments of one table are merged when there are many of them, so that many small flushes do not leave many files.
+
+use crate::context::Context;
+use crate::encoders::{Encoders, SegmentSink};
+use crate::error::Result;
+use crate::ids::{Lsn, TableId, Timestamp};
+use crate::layout::Layout;
+use crate::line::Line;
+use crate::manifest::{Manifest, ManifestEdit, SegmentRecord};
+use crate::mem::concat;
+use crate::scan::{BlockSource, Scan, ScanSource, ScanSpec};
+use crate::seal::{Sealed, Unflushed};
+use crate::segment::BLOCK_ROWS_MAX;
+use crate::sort::sort_by_key;
+use crate::stored::{Origin, StoredSegment};
+use crate::table::Table;
+use arrow::array::RecordBatch;
+use std::sync::Arc;
+
+/// So many small segments of a table are merged.
+const MERGE_SEGMENTS: usize = 8;
+
+/// The one that flushes. Owns the manifest.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    context: Arc<Context>,
+    line: Arc<Line>,
+    encoders: Arc<Encoders>,
+    manifest: Manifest,
+}
+
+/// A table on its way to the manifest.
+#[derive(Debug)]
+struct Flushed {
+    table: TableId,
+    sealed: Sealed,
+    segments: Vec<Arc<StoredSegment>>,
+}
+
+impl Flusher {
+    /// A flusher for what `line` does.
+    pub(crate) fn new(context: Arc<Context>, line: Arc<Line>, encoders: Arc<Encoders>, manifest: Manifest) -> Flusher {
+        Flusher { context, line, encoders, manifest }
+    }
+
+    /// Flushes what is due: the fullest tables when memory runs short, everything when the log has grown long, and tables
+    /// whose files wait to be removed.
+    pub(crate) fn flush_due(&mut self) -> Result<()> {
+        let (unflushed, log_bytes) = self.line.run(|line| (line.unflushed(), line.backlog.log_bytes))?;
+        if log_bytes > self.context.log_bytes_max() {
+            return self.flush_all(unflushed, log_bytes);
+        }
+        let due = self.due(unflushed);
+        if due.is_empty() { Ok(()) } else { self.flush(&due) }
+    }
+
+    fn due(&self, mut unflushed: Vec<Unflushed>) -> Vec<TableId> {
+        unflushed.sort_by_key(|u| std::cmp::Reverse(u.mem_bytes));
+        let mut total: usize = unflushed.iter().map(|u| u.mem_bytes).sum();
+        let max = self.context.mem_bytes_max();
+        // Once it begins it goes well below the bound, or the next commit would call again.
+        let goal = if total > max { max / 2 } else { max };
+        let mut due = vec![];
+        for table in unflushed {
+            if total > goal || table.has_removed {
+                total -= table.mem_bytes;
+                due.push(table.table);
+            }
+        }
+        due
+    }
+
+    /// Flushes everything committed so far.
+    pub(crate) fn checkpoint(&mut self) -> Result<()> {
+        self.context.check_writable()?;
+        let (unflushed, log_bytes) = self.line.run(|line| (line.unflushed(), line.backlog.log_bytes))?;
+        self.flush_all(unflushed, log_bytes)
+    }
+
+    /// Flushes tables that have all records, `log_bytes` in size, that were not flushed.
+    fn flush_all(&mut self, unflushed: Vec<Unflushed>, log_bytes: u64) -> Result<()> {
+        let tables: Vec<TableId> = unflushed.iter().map(|u| u.table).collect();
+        self.flush(&tables)?;
+        self.line.run(move |line| line.backlog.log_bytes -= log_bytes)
+    }
+
+    fn flush(&mut self, tables: &[TableId]) -> Result<()> {
+        if !tables.is_empty() {
+            self.context.check_writable()?;
+            let flushed = self.write(tables)?;
+            self.record(flushed)?;
+        }
+        self.advance_checkpoint()?;
+        for table in tables {
+            // Merging is for speed only. If a segment cannot be read, whoever queries the table is told.
+            let _ = self.merge_small(*table);
+        }
+        Ok(())
+    }
+
+    /// Seals the tables and writes their rows; undoes the seals if that fails.
+    fn write(&self, tables: &[TableId]) -> Result<Vec<Flushed>> {
+        let mut flushed = Vec::with_capacity(tables.len());
+        for &table in tables {
+            let sealed = self.line.run(move |line| line.seal(table))?;
+            match self.write_rows(&sealed) {
+                Ok(segments) => flushed.push(Flushed { table, sealed, segments }),
+                Err(error) => {
+                    self.unseal(flushed.iter().map(|f| f.table).chain([table]).collect())?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(flushed)
+    }
+
+    fn unseal(&self, tables: Vec<TableId>) -> Result<()> {
+        self.line.run(move |line| tables.into_iter().for_each(|table| line.unseal(table)))
+    }
+
+    fn write_rows(&self, sealed: &Sealed) -> Result<Vec<Arc<StoredSegment>>> {
+        let Some(layout) = &sealed.layout else { return Ok(vec![]) };
+        let rows: Vec<RecordBatch> = layout.sealed.blocks.iter().map(|block| block.batch.clone()).collect();
+        let segments = self.write_segments(&layout.table, rows)?;
+        let begin = sealed.since.map_or(Timestamp(sealed.lsn.0), |lsn| Timestamp(lsn.0));
+        segments.iter().for_each(|segment| segment.originate(Origin { begin, lsn: sealed.lsn }));
+        Ok(segments)
+    }
+
+    /// Sorts and writes `rows`.
+    fn write_segments(&self, table: &Arc<Table>, rows: Vec<RecordBatch>) -> Result<Vec<Arc<StoredSegment>>> {
+        if rows.is_empty() {
+            return Ok(vec![]);
+        }
+        let account = self.context.budget.register("flush");
+        account.grow(rows.iter().map(crate::mem::batch_bytes).sum());
+        let rows = sort_by_key(concat(&rows)?, &table.definition.key)?;
+        let mut sink = SegmentSink::unrefusable(&self.context, &self.encoders, table);
+        let mut at = 0;
+        while at < rows.num_rows() {
+            let len = BLOCK_ROWS_MAX.min(rows.num_rows() - at);
+            sink.push(vec![rows.slice(at, len)])?;
+            at += len;
+        }
+        sink.finish()
+    }
+
+    /// Makes the manifest reflect `flushed`, and then the layouts.
+    fn record(&mut self, flushed: Vec<Flushed>) -> Result<()> {
+        let mut edits: Vec<ManifestEdit> = flushed.iter().flat_map(|f| self.edits(f)).collect();
+        let (table, segment) = self.context.next_ids();
+        edits.push(ManifestEdit::NextIds { table, segment });
+        let segments: Vec<_> = flushed.iter().flat_map(|f| f.segments.clone()).collect();
+        if let Err(error) = self.append(&edits, &segments) {
+            self.unseal(flushed.iter().map(|f| f.table).collect())?;
+            return Err(error);
+        }
+        for Flushed { table, sealed, segments } in flushed {
+            let unneeded = self.line.run(move |line| line.install(table, &sealed, segments))?;
+            unneeded.iter().for_each(|segment| segment.release());
+        }
+        Ok(())
+    }
+
+    /// Appends edits that refer to the new `segments`.
+    fn append(&mut self, edits: &[ManifestEdit], segments: &[Arc<StoredSegment>]) -> Result<()> {
+        segments.iter().for_each(|segment| segment.keep());
+        let outcome = self.manifest.append(edits);
+        if let Err(error) = &outcome {
+            if self.manifest.is_closed() {
+                self.context.fail(error.to_string());
+            } else {
+                segments.iter().for_each(|segment| segment.release());
+            }
+        }
+        outcome
+    }
+
+    /// The edits after which the manifest says what the table looked like when it was sealed.
+    fn edits(&self, flushed: &Flushed) -> Vec<ManifestEdit> {
+        let table = flushed.table;
+        let known = self.manifest.state().tables.get(&table);
+        let Some(layout) = &flushed.sealed.layout else {
+            return known.map(|_| ManifestEdit::DropTable { table }).into_iter().collect();
+        };
+        let created_at = layout.table.created_at().unwrap_or_default();
+        let mut edits = vec![];
+        let known = match known {
+            Some(same) if same.created_at == created_at => Some(same),
+            other => {
+                edits.extend(other.map(|_| ManifestEdit::DropTable { table }));
+                let (definition, schema_version) = (layout.table.definition.clone(), layout.table.schema_version);
+                edits.push(ManifestEdit::CreateTable { table, definition, schema_version, created_at });
+                None
+            }
+        };
+        let known = known.map_or(&[][..], |state| &state.segments);
+        let wanted: Vec<&Arc<StoredSegment>> = layout.stored.segments.iter().chain(&flushed.segments).collect();
+        let gone = known.iter().filter(|k| !wanted.iter().any(|w| w.reference.id == k.id));
+        edits.extend(gone.map(|k| ManifestEdit::RemoveSegment { table, segment: k.id }));
+        let new = wanted.iter().filter(|w| !known.iter().any(|k| k.id == w.reference.id));
+        edits.extend(new.map(|w| ManifestEdit::AddSegment { table, segment: segment_record(w) }));
+        edits.push(ManifestEdit::FlushedLsn { table, lsn: flushed.sealed.lsn });
+        edits
+    }
+
+    /// Tells the manifest how far the log is reflected, and cuts the log.
+    fn advance_checkpoint(&mut self) -> Result<()> {
+        let (lsn, durable_lsn) = self.line.run(|line| line.checkpoint())?;
+        if lsn <= self.manifest.state().checkpoint_lsn {
+            return Ok(());
+        }
+        self.append(&[ManifestEdit::Checkpoint { lsn, durable_lsn, timestamp: Timestamp(lsn.0) }], &[])?;
+        self.line.run(move |line| line.truncate_log(lsn))?
+    }
+
+    /// Merges the small segments of a table into one when they have become many.
+    fn merge_small(&mut self, table: TableId) -> Result<()> {
+        let version = self.line.published();
+        let Some(layout) = version.tables.get(&table) else { return Ok(()) };
+        let small = self.small_segments(table, layout)?;
+        if small.len() < MERGE_SEGMENTS {
+            return Ok(());
+        }
+        let rows = read_segments(layout, &small)?;
+        let merged = self.write_segments(&layout.table, rows)?;
+        let origins = || small.iter().filter_map(|segment| segment.origin());
+        let begin = origins().map(|origin| origin.begin).min().unwrap_or_default();
+        let lsn = origins().map(|origin| origin.lsn).max().unwrap_or_default();
+        merged.iter().for_each(|segment| segment.originate(Origin { begin, lsn }));
+        let mut edits: Vec<_> =
+            small.iter().map(|s| ManifestEdit::RemoveSegment { table, segment: s.reference.id }).collect();
+        edits.extend(merged.iter().map(|s| ManifestEdit::AddSegment { table, segment: segment_record(s) }));
+        self.append(&edits, &merged)?;
+        let old = small.clone();
+        self.line.run(move |line| line.replace(table, &old, merged))?;
+        small.iter().for_each(|segment| segment.release());
+        Ok(())
+    }
+
+    /// Segments of less than a block that the manifest knows, as many as fit into memory together.
+    fn small_segments(&self, table: TableId, layout: &Layout) -> Result<Vec<Arc<StoredSegment>>> {
+        let Some(state) = self.manifest.state().tables.get(&table) else { return Ok(vec![]) };
+        let mut bytes_left = self.context.mem_bytes_max() as u64;
+        let mut small = vec![];
+        for stored in &layout.stored.segments {
+            let is_known = state.segments.iter().any(|known| known.id == stored.reference.id);
+            if !is_known || stored.reference.rows >= BLOCK_ROWS_MAX as u64 {
+                continue;
+            }
+            let raw_bytes: u64 = stored.segment.summary()?.columns.iter().map(|column| column.raw_bytes).sum();
+            if raw_bytes <= bytes_left {
+                bytes_left -= raw_bytes;
+                small.push(stored.clone());
+            }
+        }
+        Ok(small)
+    }
+}
+
+fn segment_record(stored: &StoredSegment) -> SegmentRecord {
+    let origin = stored.origin().unwrap_or(Origin { begin: Timestamp(0), lsn: Lsn(0) });
+    SegmentRecord {
+        id: stored.reference.id,
+        begin_ts: origin.begin,
+        end_ts: None,
+        lsn: origin.lsn,
+        rows: stored.reference.rows,
+        bytes: stored.reference.bytes,
+        delete_generation: 0,
+    }
+}
+
+/// All rows of some segments of a table.
+fn read_segments(layout: &Layout, segments: &[Arc<StoredSegment>]) -> Result<Vec<RecordBatch>> {
+    let schema = layout.table.definition.schema.clone();
+    let mut blocks = vec![];
+    for stored in segments {
+        blocks.extend(stored.segment.blocks()?.into_iter().map(BlockSource::column));
+    }
+    let projection = (0..schema.fields().len()).collect();
+    let source = ScanSource { schema, blocks, snapshot: Timestamp(u64::MAX), clustered_by: None };
+    Scan::plan(Arc::new(source), ScanSpec { projection, ..ScanSpec::default() })?.reader().collect()
+}

@@ -1,0 +1,78 @@
+//! Lightning's storage engine: transactions over tables of Arrow columns. No SQL, no names, no async runtime.
+//!
+//! ```text
+//! Engine::begin ─► Transaction ── commit ─► line ── sync ─► wal/          small commits: rows in the record, mem blocks
+//!                      │ Appender             │ publish
+//!                      ▼                      ▼                           bulk: encoded to segments/ first, the record
+//!                  segments/ ◄── flush ─── Version ─► Layout ─► blocks    names the files
+//!                      │           │          ▲
+//!                    frames     manifest      └── Engine::snapshot ─► Snapshot::scan ─► ScanReader ─► RecordBatch
+//! ```
+//!
+//! - A [`Snapshot`] pins an immutable version of the whole database: readers take no lock and see no half commit.
+//! - A [`Transaction`] buffers its writes and sees them on top of its snapshot. Dropping it rolls back.
+//! - One thread, the *line*, validates, logs, publishes and acknowledges commits, in groups that share a sync.
+//! - Rows in memory are flushed to segment files in the background; then the manifest moves on and the log is cut.
+//! - Opening a directory replays the log above what the manifest reflects.
+//!
+//! What must always hold: an acknowledged commit survives any crash; a snapshot never changes under its reader; every queue
+//! and buffer has a bound; bytes from the disk are checked before they are believed. `docs/storage.md` has the argument.
+
+// Names of things, what can go wrong, the memory budget.
+pub mod budget;
+mod error;
+mod ids;
+
+// Encoded columns, and scans over them.
+mod batch_bytes;
+pub mod codec;
+mod frames;
+mod predicate;
+mod scan;
+mod segment;
+
+// Tables, the log and the manifest.
+mod manifest;
+mod table;
+mod wal;
+
+// What a layout is made of.
+mod context;
+mod mem;
+mod sort;
+mod statistics;
+mod stored;
+
+// The database at one moment, and changes of it.
+mod layout;
+mod record;
+mod snapshot;
+mod version;
+mod writes;
+
+// What makes changes.
+mod backlog;
+mod bulk;
+mod encoders;
+mod flush;
+mod line;
+mod recovery;
+mod seal;
+mod verify;
+
+// The face.
+mod engine;
+mod transaction;
+
+pub use engine::{Engine, Options};
+pub use error::{Error, ErrorKind, Result};
+pub use frames::{FrameCounters, Frames};
+pub use ids::{Lsn, SegmentId, TableId, Timestamp};
+pub use line::WalStatus;
+pub use predicate::{CompareOp, DynamicConditions, DynamicFilter, Predicate, RowFilter};
+pub use scan::{Scan, ScanMetrics, ScanReader, ScanSpec};
+pub use snapshot::{BlockInfo, Snapshot};
+pub use statistics::{ColumnStatistics, TableStatistics};
+pub use table::{TableDefinition, TableInfo};
+pub use transaction::{Appender, Transaction};
+pub use verify::VerifyReport;

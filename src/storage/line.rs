@@ -1,0 +1,364 @@
+//! The line: one thread through which every change of the database goes, in order.
+//!
+//! Committers encode their records, put them into a bounded queue and wait. The line takes what is there as one group and
+//! 1. validates each commit against everything before it, also within the group;
+//! 2. writes the records of the group with one append and makes them durable with one sync;
+//! 3. publishes the version they lead to, by swapping one pointer;
+//! 4. wakes the committers.
+//!
+//! The versions of step 1 are made on the side, so a group that cannot be written leaves nothing behind. A commit's
+//! timestamp is the LSN of its record. Flushes change layouts through the same queue, as tasks between two groups, so nothing
+//! else ever changes a version; `seal.rs` has those tasks.
+
+use crate::backlog::{Backlog, Removed};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::ids::{Lsn, TableId, Timestamp};
+use crate::record;
+use crate::stored::Origin;
+use crate::version::{Tables, Version};
+use crate::wal::{PAYLOAD_BYTES_MAX, RecordRef, Wal};
+use crate::writes::WriteSet;
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Most requests that wait.
+const QUEUE_MAX: usize = 1024;
+/// Most commits of one group.
+const GROUP_MAX: usize = 512;
+/// A group takes no more commits once its records have this many bytes.
+const GROUP_BYTES: usize = 32 << 20;
+/// After this long without commits the last group is proved durable.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// State of the log.
+#[derive(Clone, Debug, Default)]
+pub struct WalStatus {
+    /// Newest record.
+    pub last_lsn: Lsn,
+    /// Newest record known to be on disk.
+    pub durable_lsn: Lsn,
+    /// Every record at or below is in segments.
+    pub checkpoint_lsn: Lsn,
+    /// Newest published commit.
+    pub published: Timestamp,
+    /// Log files.
+    pub files: usize,
+    /// Bytes of the log files.
+    pub bytes: u64,
+    /// Sync calls so far.
+    pub syncs: u64,
+    /// Commits so far; above `syncs` when groups formed.
+    pub commits: u64,
+}
+
+struct Commit {
+    writes: WriteSet,
+    tables: Vec<TableId>,
+    payload: Vec<u8>,
+    reply: Sender<Result<Timestamp>>,
+}
+
+enum Request {
+    Commit(Box<Commit>),
+    /// Work between two groups.
+    Task(Box<dyn FnOnce(&mut LineState) + Send>),
+}
+
+/// The way to the line.
+#[derive(Debug)]
+pub(crate) struct Line {
+    queue: Option<Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+    status: Arc<Mutex<WalStatus>>,
+    published: Arc<ArcSwap<Version>>,
+}
+
+/// What the line begins with.
+#[derive(Debug)]
+pub(crate) struct LineStart {
+    pub(crate) wal: Wal,
+    pub(crate) version: Version,
+    /// What was replayed, as the manifest does not reflect it.
+    pub(crate) backlog: Backlog,
+}
+
+/// What the line's thread owns.
+pub(crate) struct LineState {
+    pub(crate) wal: Wal,
+    pub(crate) version: Arc<Version>,
+    pub(crate) backlog: Backlog,
+    context: Arc<Context>,
+    published: Arc<ArcSwap<Version>>,
+    status: Arc<Mutex<WalStatus>>,
+    /// Told after a group when a flush may be due.
+    wake_flush: Sender<()>,
+}
+
+impl Line {
+    /// Starts the thread on what was recovered; `wake_flush` is told when a flush may be due.
+    pub(crate) fn start(context: Arc<Context>, start: LineStart, wake_flush: Sender<()>) -> std::io::Result<Line> {
+        let LineStart { wal, version, backlog } = start;
+        let version = Arc::new(version);
+        let published = Arc::new(ArcSwap::new(version.clone()));
+        let status = Arc::new(Mutex::new(WalStatus::default()));
+        let mut state = LineState {
+            context,
+            wal,
+            version,
+            published: published.clone(),
+            status: status.clone(),
+            backlog,
+            wake_flush,
+        };
+        state.report(0);
+        let (queue, requests) = bounded(QUEUE_MAX);
+        let thread = std::thread::Builder::new().name("lightning-line".into()).spawn(move || state.run(&requests))?;
+        Ok(Line { queue: Some(queue), thread: Some(thread), status, published })
+    }
+
+    /// Commits `writes` and waits until they are durable and published.
+    pub(crate) fn commit(&self, writes: WriteSet) -> Result<Timestamp> {
+        let payload = record::encode(&writes)?;
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            let (has, max) = (payload.len(), PAYLOAD_BYTES_MAX);
+            return Err(Error::Unsupported(format!(
+                "a transaction of {has} bytes in memory; at most {max} are possible"
+            )));
+        }
+        let tables = writes.tables.keys().copied().collect();
+        let (reply, answer) = bounded(1);
+        self.send(Request::Commit(Box::new(Commit { writes, tables, payload, reply })))?;
+        answer.recv().map_err(|_| closed())?
+    }
+
+    /// Runs `task` on the line and waits for its result.
+    pub(crate) fn run<T: Send + 'static>(&self, task: impl FnOnce(&mut LineState) -> T + Send + 'static) -> Result<T> {
+        let (reply, answer) = bounded(1);
+        self.send(Request::Task(Box::new(move |state| {
+            // Nobody waits any more only if the caller panicked.
+            let _ = reply.send(task(state));
+        })))?;
+        answer.recv().map_err(|_| closed())
+    }
+
+    /// The newest published version.
+    pub(crate) fn published(&self) -> Arc<Version> {
+        self.published.load_full()
+    }
+
+    /// The log's state.
+    pub(crate) fn status(&self) -> WalStatus {
+        self.status.lock().clone()
+    }
+
+    fn send(&self, request: Request) -> Result<()> {
+        self.queue.as_ref().ok_or_else(closed)?.send(request).map_err(|_| closed())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A line that panicked said so on standard error; its committers were told.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::ReadOnly("the database is closed".into())
+}
+
+impl LineState {
+    fn run(&mut self, requests: &Receiver<Request>) {
+        loop {
+            match requests.recv_timeout(IDLE) {
+                Ok(request) => self.serve(request, requests),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.prove();
+                    match requests.recv() {
+                        Ok(request) => self.serve(request, requests),
+                        Err(_) => return,
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.prove();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Serves `first`; if it is a commit, together with those behind it.
+    fn serve(&mut self, first: Request, requests: &Receiver<Request>) {
+        let mut next = Some(first);
+        while let Some(request) = next.take() {
+            match request {
+                Request::Task(task) => task(self),
+                Request::Commit(commit) => {
+                    let mut group = vec![*commit];
+                    next = gather(&mut group, requests);
+                    self.commit(group);
+                }
+            }
+        }
+    }
+
+    /// Proves the last group durable, so that later damage to it is told from a torn write.
+    fn prove(&mut self) {
+        if let Err(error) = self.wal.write_proof() {
+            self.note_failure(&error);
+        }
+        self.report(0);
+    }
+
+    fn commit(&mut self, group: Vec<Commit>) {
+        if let Err(error) = self.context.check_writable() {
+            group.into_iter().for_each(|commit| answer(&commit.reply, Err(error.clone())));
+            return;
+        }
+        let mut version = (*self.version).clone();
+        let first = self.wal.next_lsn().0;
+        let mut accepted: Vec<Commit> = Vec::with_capacity(group.len());
+        let mut removed = vec![];
+        for commit in group {
+            let lsn = first + accepted.len() as u64;
+            let ended = removed_segments(Lsn(lsn), &commit.writes, &version.tables);
+            match commit.writes.validate(&version).and_then(|()| commit.writes.apply(&mut version)) {
+                Ok(()) => {
+                    version.timestamp = Timestamp(lsn);
+                    removed.extend(ended);
+                    accepted.push(commit);
+                }
+                Err(error) => answer(&commit.reply, Err(error)),
+            }
+        }
+        if accepted.is_empty() {
+            return;
+        }
+        match self.write(&accepted) {
+            Ok(()) => {
+                removed.into_iter().for_each(|removed| self.backlog.keep(removed));
+                self.publish(version, first, accepted);
+            }
+            Err(error) => {
+                self.note_failure(&error);
+                accepted.into_iter().for_each(|commit| answer(&commit.reply, Err(error.clone())));
+            }
+        }
+    }
+
+    /// Makes the records of `group` durable. Their segments are kept from here on, unless no record can be in the log.
+    fn write(&mut self, group: &[Commit]) -> Result<()> {
+        let segments = || group.iter().flat_map(|commit| commit.writes.segments());
+        segments().for_each(|segment| segment.keep());
+        let records: Vec<RecordRef<'_>> =
+            group.iter().map(|commit| RecordRef { tables: &commit.tables, payload: &commit.payload }).collect();
+        if let Err(error) = self.wal.append_group(&records) {
+            if !matches!(error, Error::OutcomeUnknown { .. }) {
+                segments().for_each(|segment| segment.release());
+            }
+            return Err(error);
+        }
+        self.wal.sync().map(|_| ())
+    }
+
+    fn publish(&mut self, version: Version, first: u64, group: Vec<Commit>) {
+        for (lsn, commit) in (first..).map(Lsn).zip(&group) {
+            self.backlog.log_bytes += commit.payload.len() as u64;
+            self.note(lsn, &commit.writes);
+        }
+        self.set_version(version);
+        self.report(group.len() as u64);
+        for (timestamp, commit) in (first..).map(Timestamp).zip(group) {
+            answer(&commit.reply, Ok(timestamp));
+        }
+        if self.wants_flush() {
+            // A full channel means the flush is awake already.
+            let _ = self.wake_flush.try_send(());
+        }
+    }
+
+    /// Whether the flush should look, from what is cheap to know.
+    fn wants_flush(&self) -> bool {
+        let mem_bytes = self.context.mem_account.bytes();
+        self.backlog.has_removed()
+            || mem_bytes > self.context.mem_bytes_max()
+            || self.backlog.log_bytes > self.context.log_bytes_max()
+    }
+
+    /// Notes which tables the manifest no longer reflects, and where segments come from.
+    fn note(&mut self, lsn: Lsn, writes: &WriteSet) {
+        for (id, writes) in &writes.tables {
+            self.backlog.changed(*id, lsn);
+            if writes.created {
+                writes.table.originate(Timestamp(lsn.0));
+            }
+        }
+        let origin = Origin { begin: Timestamp(lsn.0), lsn };
+        writes.segments().for_each(|segment| segment.originate(origin));
+    }
+
+    /// Publishes `version`.
+    pub(crate) fn set_version(&mut self, version: Version) {
+        self.version = Arc::new(version);
+        self.published.store(self.version.clone());
+    }
+
+    fn note_failure(&mut self, error: &Error) {
+        if matches!(error, Error::OutcomeUnknown { .. } | Error::ReadOnly(_)) {
+            self.context.fail(error.to_string());
+        }
+    }
+
+    /// Brings the status up to date, with so many more commits.
+    pub(crate) fn report(&mut self, commits: u64) {
+        let log = self.wal.status();
+        let checkpoint_lsn = self.backlog.checkpoint(log.durable_lsn);
+        let mut status = self.status.lock();
+        *status = WalStatus {
+            last_lsn: log.last_lsn,
+            durable_lsn: log.durable_lsn,
+            checkpoint_lsn,
+            published: self.version.timestamp,
+            files: log.files,
+            bytes: log.bytes,
+            syncs: log.syncs,
+            commits: status.commits + commits,
+        };
+    }
+}
+
+/// Segments that `writes`, the record at `lsn`, take out of `before`.
+fn removed_segments(lsn: Lsn, writes: &WriteSet, before: &Tables) -> Vec<Removed> {
+    let ended = writes.tables.iter().filter(|(_, writes)| writes.dropped || writes.truncated);
+    let segments = ended.filter_map(|(id, _)| Some((*id, before.get(id)?.stored.segments.clone())));
+    segments.map(|(table, segments)| Removed { table, lsn, segments }).collect()
+}
+
+/// Adds the commits that wait to `group`; the request that ended it, if one did.
+fn gather(group: &mut Vec<Commit>, requests: &Receiver<Request>) -> Option<Request> {
+    let mut bytes: usize = group.iter().map(|commit| commit.payload.len()).sum();
+    while group.len() < GROUP_MAX && bytes < GROUP_BYTES {
+        match requests.try_recv() {
+            Ok(Request::Commit(commit)) => {
+                bytes += commit.payload.len();
+                group.push(*commit);
+            }
+            Ok(task) => return Some(task),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
+        }
+    }
+    None
+}
+
+fn answer(reply: &Sender<Result<Timestamp>>, outcome: Result<Timestamp>) {
+    // A committer that is gone has nobody left to tell.
+    let _ = reply.send(outcome);
+}

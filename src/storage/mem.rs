@@ -1,0 +1,210 @@
+//! Rows in memory: Arrow batches of small commits, merged by size tiers as they are installed.
+//!
+//! A [`MemList`] is immutable and shared by snapshots; adding rows makes a new list that shares all blocks but the few
+//! merged ones. After every push each block has at least twice the rows of the next one, or both together are too large
+//! to merge, so a list of n rows holds O(log n) small blocks and each row is copied O(log n) times in its life.
+
+use crate::budget::Reservation;
+use crate::error::{Error, Result};
+use crate::segment::{BLOCK_ROWS_MAX, ColumnSummary};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::DataType;
+use std::sync::{Arc, OnceLock};
+
+/// Most bytes of a merged mem block; merging copies, and the line does it.
+const MEM_BLOCK_BYTES: usize = 16 << 20;
+
+/// One batch in memory, paid for from the budget as long as it lives.
+#[derive(Debug)]
+pub(crate) struct MemBlock {
+    pub(crate) batch: RecordBatch,
+    pub(crate) bytes: usize,
+    account: Arc<Reservation>,
+    summary: OnceLock<Vec<ColumnSummary>>,
+}
+
+impl MemBlock {
+    /// A block over `batch`, which is copied when it holds on to much larger buffers.
+    pub(crate) fn new(batch: &RecordBatch, account: &Arc<Reservation>) -> Result<Arc<MemBlock>> {
+        let batch = compact(batch)?;
+        account.try_grow(batch.get_array_memory_size())?;
+        Ok(MemBlock::paid(batch, account))
+    }
+
+    /// A block over rows that must not be lost for want of memory.
+    pub(crate) fn unrefusable(batch: RecordBatch, account: &Arc<Reservation>) -> Result<Arc<MemBlock>> {
+        let batch = compact(&batch)?;
+        account.grow(batch.get_array_memory_size());
+        Ok(MemBlock::paid(batch, account))
+    }
+
+    fn paid(batch: RecordBatch, account: &Arc<Reservation>) -> Arc<MemBlock> {
+        let bytes = batch.get_array_memory_size();
+        Arc::new(MemBlock { batch, bytes, account: account.clone(), summary: OnceLock::new() })
+    }
+
+    /// Rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// Statistics per column, computed on first use.
+    pub(crate) fn summary(&self) -> Result<&[ColumnSummary]> {
+        if let Some(known) = self.summary.get() {
+            return Ok(known);
+        }
+        let computed = self.batch.columns().iter().map(ColumnSummary::of).collect::<Result<_>>()?;
+        Ok(self.summary.get_or_init(|| computed))
+    }
+
+    fn merge(&self, next: &MemBlock) -> Result<Arc<MemBlock>> {
+        MemBlock::unrefusable(concat(&[self.batch.clone(), next.batch.clone()])?, &self.account)
+    }
+}
+
+impl Drop for MemBlock {
+    fn drop(&mut self) {
+        self.account.shrink(self.bytes);
+    }
+}
+
+/// The mem blocks of one table, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MemList {
+    pub(crate) blocks: Vec<Arc<MemBlock>>,
+    pub(crate) rows: u64,
+    pub(crate) bytes: usize,
+}
+
+impl MemList {
+    /// A list of just these blocks.
+    pub(crate) fn unmerged(blocks: Vec<Arc<MemBlock>>) -> MemList {
+        let rows = blocks.iter().map(|b| b.rows() as u64).sum();
+        let bytes = blocks.iter().map(|b| b.bytes).sum();
+        MemList { blocks, rows, bytes }
+    }
+
+    /// Adds a block at the end, merging by size tiers.
+    pub(crate) fn push(&mut self, block: Arc<MemBlock>) -> Result<()> {
+        if block.rows() == 0 {
+            return Ok(());
+        }
+        let mut last = block;
+        while let Some(previous) = self.blocks.last() {
+            let fits =
+                previous.rows() + last.rows() <= BLOCK_ROWS_MAX && previous.bytes + last.bytes <= MEM_BLOCK_BYTES;
+            if !fits || previous.rows() >= 2 * last.rows() {
+                break;
+            }
+            let merged = previous.merge(&last)?;
+            self.blocks.pop();
+            last = merged;
+        }
+        self.blocks.push(last);
+        *self = MemList::unmerged(std::mem::take(&mut self.blocks));
+        Ok(())
+    }
+
+    /// Adds all blocks of `other`.
+    pub(crate) fn extend(&mut self, other: &MemList) -> Result<()> {
+        other.blocks.iter().try_for_each(|block| self.push(block.clone()))
+    }
+}
+
+/// One batch of all rows.
+pub(crate) fn concat(batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let [first, rest @ ..] = batches else { return Err(Error::Unsupported("a block without rows".into())) };
+    if rest.is_empty() {
+        return Ok(first.clone());
+    }
+    if first.num_columns() == 0 {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        return Ok(RecordBatch::try_new_with_options(first.schema(), vec![], &options)?);
+    }
+    Ok(concat_batches(&first.schema(), batches)?)
+}
+
+/// Bytes of the rows of a batch themselves, whatever larger buffers they lie in.
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(array_bytes).sum()
+}
+
+fn array_bytes(array: &ArrayRef) -> usize {
+    match array.data_type() {
+        DataType::Utf8View => array.len() * 16 + array.as_string_view().total_buffer_bytes_used(),
+        DataType::BinaryView => array.len() * 16 + array.as_binary_view().total_buffer_bytes_used(),
+        _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()),
+    }
+}
+
+/// A batch that does not keep alive much more memory than its rows need.
+fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(compact_array).collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+}
+
+fn compact_array(array: &ArrayRef) -> Result<ArrayRef> {
+    if array.get_array_memory_size() <= 2 * array_bytes(array) + 1024 {
+        return Ok(array.clone());
+    }
+    Ok(match array.data_type() {
+        DataType::Utf8View => Arc::new(array.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
+        _ => {
+            let all = UInt32Array::from_iter_values(0..array.len() as u32);
+            take(array, &all, None)?
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::MemoryBudget;
+    use arrow::array::{Int64Array, StringViewArray};
+
+    fn batch(rows: usize) -> RecordBatch {
+        let ids = Int64Array::from_iter_values(0..rows as i64);
+        RecordBatch::try_from_iter([("id", Arc::new(ids) as ArrayRef)]).unwrap()
+    }
+
+    #[test]
+    fn a_list_of_many_small_pushes_stays_short_and_gives_its_memory_back() {
+        let budget = MemoryBudget::new(64 << 20);
+        let account = Arc::new(budget.register("test"));
+        let mut list = MemList::default();
+        for n in 1..=5000 {
+            list.push(MemBlock::new(&batch(1), &account).unwrap()).unwrap();
+            assert_eq!(list.rows, n);
+            assert!(list.blocks.len() <= 14, "{} blocks of {n} rows", list.blocks.len());
+        }
+        assert_eq!(account.bytes(), list.bytes);
+        drop(list);
+        assert_eq!(account.bytes(), 0);
+    }
+
+    #[test]
+    fn a_block_does_not_keep_a_large_batch_alive() {
+        let budget = MemoryBudget::new(64 << 20);
+        let account = Arc::new(budget.register("test"));
+        let large = batch(100_000);
+        assert!(MemBlock::new(&large.slice(500, 10), &account).unwrap().bytes < 10_000);
+        let text =
+            StringViewArray::from_iter_values((0..10_000).map(|i| format!("a text long enough for a buffer {i}")));
+        let text = RecordBatch::try_from_iter([("t", Arc::new(text) as ArrayRef)]).unwrap();
+        let block = MemBlock::new(&text.slice(100, 2), &account).unwrap();
+        assert!(block.bytes < 20_000, "{} bytes", block.bytes);
+        assert_eq!(block.batch, text.slice(100, 2));
+    }
+
+    #[test]
+    fn memory_is_refused_beyond_the_budget() {
+        let budget = MemoryBudget::new(100_000);
+        let account = Arc::new(budget.register("test"));
+        assert!(matches!(MemBlock::new(&batch(100_000), &account), Err(Error::OutOfMemory { .. })));
+        assert_eq!(account.bytes(), 0);
+    }
+}

@@ -1,0 +1,113 @@
+//! A stable view of the whole database.
+
+use crate::error::Result;
+use crate::ids::{SegmentId, TableId, Timestamp};
+use crate::mem::MemBlock;
+use crate::scan::{Scan, ScanSpec};
+use crate::segment::ColumnBlock;
+use crate::statistics::TableStatistics;
+use crate::table::TableInfo;
+use crate::version::Version;
+use arrow::array::ArrayRef;
+use std::sync::Arc;
+
+/// A stable view of the whole database. Cheap to clone; holds back reclamation while alive.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    version: Arc<Version>,
+}
+
+impl Snapshot {
+    /// A view of `version`.
+    pub(crate) fn new(version: Arc<Version>) -> Snapshot {
+        Snapshot { version }
+    }
+
+    /// Its place in commit order.
+    pub fn timestamp(&self) -> Timestamp {
+        self.version.timestamp
+    }
+
+    /// Definition and sizes; `UnknownTable` if it does not exist here.
+    pub fn table(&self, table: TableId) -> Result<TableInfo> {
+        Ok(self.version.layout(table)?.info())
+    }
+
+    /// What the optimizer may know.
+    pub fn statistics(&self, table: TableId) -> Result<TableStatistics> {
+        Ok(self.version.layout(table)?.statistics()?.as_ref().clone())
+    }
+
+    /// Every column of every block.
+    pub fn blocks(&self, table: TableId) -> Result<Vec<BlockInfo>> {
+        let layout = self.version.layout(table)?;
+        let stored = layout.stored.blocks(&layout.table.definition.key)?;
+        let mut infos = vec![];
+        for (number, block) in stored.blocks.iter().enumerate() {
+            column_block_infos(number, block, &mut infos)?;
+        }
+        for (number, block) in (stored.blocks.len()..).zip(layout.mem_blocks()) {
+            mem_block_infos(number, block, &mut infos)?;
+        }
+        Ok(infos)
+    }
+
+    /// Plans a scan: zone maps prune here and again while running.
+    pub fn scan(&self, table: TableId, spec: ScanSpec) -> Result<Scan> {
+        Scan::plan(Arc::new(self.version.layout(table)?.source(self.version.timestamp)?), spec)
+    }
+}
+
+fn column_block_infos(number: usize, block: &ColumnBlock, infos: &mut Vec<BlockInfo>) -> Result<()> {
+    let footer = block.footer()?;
+    infos.extend(footer.columns.iter().enumerate().map(|(column, chunk)| BlockInfo {
+        block: number,
+        segment: Some(block.segment().id()),
+        column,
+        rows: block.rows() as u64,
+        encoding: chunk.encoding.name().to_string(),
+        bytes: chunk.stored_bytes(),
+        raw_bytes: chunk.raw_bytes,
+        min: chunk.bounds.min.clone(),
+        max: chunk.bounds.max.clone(),
+    }));
+    Ok(())
+}
+
+fn mem_block_infos(number: usize, block: &MemBlock, infos: &mut Vec<BlockInfo>) -> Result<()> {
+    infos.extend(block.summary()?.iter().enumerate().map(|(column, summary)| BlockInfo {
+        block: number,
+        segment: None,
+        column,
+        rows: block.rows() as u64,
+        encoding: "in memory".to_string(),
+        bytes: summary.raw_bytes,
+        raw_bytes: summary.raw_bytes,
+        min: summary.bounds.min.clone(),
+        max: summary.bounds.max.clone(),
+    }));
+    Ok(())
+}
+
+/// One column of one block.
+#[derive(Clone, Debug)]
+pub struct BlockInfo {
+    /// Number of the block within the table, in scan order.
+    pub block: usize,
+    /// Segment file; `None` for a mem block.
+    pub segment: Option<SegmentId>,
+    /// Table column.
+    pub column: usize,
+    /// Rows.
+    pub rows: u64,
+    /// Encoding's name.
+    pub encoding: String,
+    /// Encoded bytes.
+    pub bytes: u64,
+    /// Bytes of the same values as plain Arrow.
+    pub raw_bytes: u64,
+    /// Smallest value, length 1; `None` when all are NULL or the type has no order.
+    pub min: Option<ArrayRef>,
+    /// Largest value.
+    pub max: Option<ArrayRef>,
+}

@@ -1,0 +1,154 @@
+//! What a table is: its definition, fixed from creation to drop, and the check that rows fit it.
+//!
+//! Storage compares data types only. Field metadata is kept but never read, and a column declared without NULLs is
+//! checked here because encoders rely on it.
+
+use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
+use crate::error::{Error, Result};
+use crate::ids::{TableId, Timestamp};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use std::sync::{Arc, OnceLock};
+
+/// What a new table is.
+#[derive(Clone, Debug)]
+pub struct TableDefinition {
+    /// Columns. Metadata is kept.
+    pub schema: SchemaRef,
+    /// Columns that rows are clustered by, ascending, NULLs last; empty means arrival order.
+    pub key: Vec<usize>,
+}
+
+/// A table as a snapshot sees it.
+#[derive(Clone, Debug)]
+pub struct TableInfo {
+    /// Its definition.
+    pub definition: TableDefinition,
+    /// Rows visible.
+    pub rows: u64,
+    /// Bytes on disk of its segments.
+    pub bytes: u64,
+    /// Column blocks.
+    pub blocks: usize,
+    /// Rows in memory, not yet in segments.
+    pub mem_rows: u64,
+}
+
+impl TableDefinition {
+    /// Bytes for log and manifest: number of key columns `u32`, the columns `u32` each, the schema as Arrow IPC has it.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = (self.key.len() as u32).to_le_bytes().to_vec();
+        self.key.iter().for_each(|&column| bytes.extend((column as u32).to_le_bytes()));
+        bytes.extend(schema_to_bytes(&self.schema)?);
+        Ok(bytes)
+    }
+
+    /// The definition in `bytes`, which passed a checksum.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<TableDefinition> {
+        let malformed = || Error::Arrow("malformed table definition".into());
+        let mut rest = bytes;
+        let mut next = || -> Result<usize> {
+            let (number, after) = rest.split_first_chunk().ok_or_else(malformed)?;
+            rest = after;
+            Ok(u32::from_le_bytes(*number) as usize)
+        };
+        let columns = next()?;
+        let key = (0..columns).map(|_| next()).collect::<Result<Vec<_>>>()?;
+        let schema = schema_from_bytes(rest)?;
+        if key.iter().any(|&column| column >= schema.fields().len()) {
+            return Err(malformed());
+        }
+        Ok(TableDefinition { schema, key })
+    }
+}
+
+/// The identity of a table: shared by every layout it ever has.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) id: TableId,
+    pub(crate) definition: TableDefinition,
+    /// Carried by every record that touches the table and compared at the line.
+    pub(crate) schema_version: u32,
+    /// Known once committed.
+    created_at: OnceLock<Timestamp>,
+}
+
+impl Table {
+    /// A new table; refuses a key over columns that are not there.
+    pub(crate) fn new(id: TableId, definition: TableDefinition) -> Result<Arc<Table>> {
+        let columns = definition.schema.fields().len();
+        if let Some(bad) = definition.key.iter().find(|&&k| k >= columns) {
+            let detail = format!("key column {bad} of a table with {columns} columns");
+            return Err(Error::SchemaMismatch { table: id, detail });
+        }
+        if let Some(field) =
+            definition.schema.fields().iter().find(|f| matches!(f.data_type(), DataType::Dictionary(..)))
+        {
+            return Err(Error::Unsupported(format!("column \"{}\" of dictionary type cannot be stored", field.name())));
+        }
+        Ok(Arc::new(Table { id, definition, schema_version: 1, created_at: OnceLock::new() }))
+    }
+
+    /// A table the manifest knows.
+    pub(crate) fn known(id: TableId, definition: TableDefinition, schema_version: u32, at: Timestamp) -> Arc<Table> {
+        Arc::new(Table { id, definition, schema_version, created_at: OnceLock::from(at) })
+    }
+
+    /// Notes which commit created it.
+    pub(crate) fn originate(&self, at: Timestamp) {
+        // Set twice only to the same: a commit has one timestamp.
+        let _ = self.created_at.set(at);
+    }
+
+    /// The commit that created it; `None` before that.
+    pub(crate) fn created_at(&self) -> Option<Timestamp> {
+        self.created_at.get().copied()
+    }
+
+    /// `batch` under this table's schema, if its columns have the right types and NULLs only where allowed.
+    pub(crate) fn fit(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let schema = &self.definition.schema;
+        if batch.num_columns() != schema.fields().len() {
+            let detail = format!("{} columns instead of {}", batch.num_columns(), schema.fields().len());
+            return Err(Error::SchemaMismatch { table: self.id, detail });
+        }
+        for (field, column) in schema.fields().iter().zip(batch.columns()) {
+            if field.data_type() != column.data_type() {
+                let detail = format!(
+                    "column \"{}\" is of type {} but the rows have {}",
+                    field.name(),
+                    field.data_type(),
+                    column.data_type()
+                );
+                return Err(Error::SchemaMismatch { table: self.id, detail });
+            }
+            if !field.is_nullable() && column.logical_null_count() > 0 {
+                let detail = format!("NULL in column \"{}\", which does not allow it", field.name());
+                return Err(Error::SchemaMismatch { table: self.id, detail });
+            }
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{Field, Schema};
+
+    #[test]
+    fn definition_round_trips_with_metadata_and_cut_bytes_are_errors() {
+        let metadata = [("lightning.pg_type".to_string(), "1043:14".to_string())];
+        let field = Field::new("c", DataType::Utf8View, false).with_metadata(metadata.into());
+        let fields = vec![field, Field::new("d", DataType::Decimal128(15, 2), true)];
+        let definition = TableDefinition { schema: Arc::new(Schema::new(fields)), key: vec![1, 0] };
+        let bytes = definition.to_bytes().unwrap();
+        let back = TableDefinition::from_bytes(&bytes).unwrap();
+        assert_eq!((back.schema, back.key), (definition.schema, definition.key));
+        // The last bytes are padding.
+        for len in 0..bytes.len() - 8 {
+            assert!(TableDefinition::from_bytes(&bytes[..len]).is_err(), "length {len}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of the engine through its public face: one binary, one module a subject.
+//!
+//! `LIGHTNING_LONG=1` makes the loops over seeds and crash points longer.
+
+mod bulk;
+mod concurrency;
+mod corruption;
+mod crash;
+mod flush;
+mod full_disk;
+mod model;
+mod support;
+mod torture;
+mod transactions;

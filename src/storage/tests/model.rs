@@ -1,0 +1,146 @@
+//! The engine against a plain model: random operations, checked every few.
+
+use crate::support::*;
+use fastrand::Rng;
+use lightning_storage::{Engine, Snapshot, TableId, Transaction};
+use lightning_vfs::Vfs;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Tables = BTreeMap<TableId, Vec<i64>>;
+
+struct World {
+    vfs: Arc<dyn Vfs>,
+    engine: Arc<Engine>,
+    committed: Tables,
+    open: Option<(Transaction, Tables)>,
+    snapshots: Vec<(Snapshot, Tables)>,
+    next_id: i64,
+    rng: Rng,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let vfs = memory();
+        let engine = open(&vfs);
+        let rng = Rng::with_seed(seed);
+        World { vfs, engine, committed: Tables::new(), open: None, snapshots: vec![], next_id: 0, rng }
+    }
+
+    fn new_ids(&mut self, count: i64) -> Vec<i64> {
+        let mut ids: Vec<i64> = (self.next_id..self.next_id + count).collect();
+        self.next_id += count;
+        if self.rng.bool() {
+            self.rng.shuffle(&mut ids);
+        }
+        ids
+    }
+
+    fn step(&mut self) {
+        match self.rng.u32(..100) {
+            0..8 => self.change(|world, txn, tables| {
+                let table = txn.create_table(definition()).unwrap();
+                tables.insert(table, vec![]);
+                let _ = world;
+            }),
+            8..11 => self.change_table(|_, txn, table, tables| {
+                txn.drop_table(table).unwrap();
+                tables.remove(&table);
+            }),
+            11..15 => self.change_table(|_, txn, table, tables| {
+                txn.truncate(table).unwrap();
+                tables.insert(table, vec![]);
+            }),
+            15..45 => self.change_table(|world, txn, table, tables| {
+                let count = world.rng.i64(0..50);
+                let ids = world.new_ids(count);
+                txn.append(table, rows(ids.iter().copied())).unwrap();
+                tables.get_mut(&table).unwrap().extend(ids);
+            }),
+            45..46 => self.change_table(|world, txn, table, tables| {
+                let count = world.rng.i64(100_000..140_000);
+                let ids = world.new_ids(count);
+                let mut appender = txn.appender(table).unwrap();
+                ids.chunks(50_000).for_each(|piece| appender.push(rows(piece.iter().copied())).unwrap());
+                appender.finish(txn).unwrap();
+                tables.get_mut(&table).unwrap().extend(ids);
+            }),
+            46..65 => {
+                if let Some((txn, tables)) = self.open.take() {
+                    txn.commit().unwrap();
+                    self.committed = tables;
+                }
+            }
+            65..70 => {
+                if let Some((txn, _)) = self.open.take() {
+                    txn.rollback();
+                }
+            }
+            70..80 => self.snapshots.push((self.engine.snapshot(), self.committed.clone())),
+            80..88 => {
+                let keep = self.rng.usize(..3);
+                self.snapshots.truncate(keep);
+            }
+            88..95 => self.engine.checkpoint().unwrap(),
+            _ => self.reopen(),
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut World, &mut Transaction, &mut Tables)) {
+        let (mut txn, mut tables) = self.open.take().unwrap_or_else(|| (self.engine.begin(), self.committed.clone()));
+        change(self, &mut txn, &mut tables);
+        self.open = Some((txn, tables));
+    }
+
+    fn change_table(&mut self, change: impl FnOnce(&mut World, &mut Transaction, TableId, &mut Tables)) {
+        self.change(|world, txn, tables| {
+            let known: Vec<TableId> = tables.keys().copied().collect();
+            if let Some(table) = world.rng.choice(known) {
+                change(world, txn, table, tables);
+            }
+        });
+    }
+
+    fn reopen(&mut self) {
+        self.open = None;
+        let old = std::mem::replace(&mut self.engine, open(&memory()));
+        self.engine = reopen(old, &self.vfs);
+    }
+
+    fn check(&self) {
+        check(&self.engine.snapshot(), &self.committed);
+        if let Some((txn, tables)) = &self.open {
+            check(&txn.snapshot(), tables);
+        }
+        if let Some((snapshot, tables)) = self.snapshots.last() {
+            check(snapshot, tables);
+        }
+    }
+}
+
+fn check(snapshot: &Snapshot, tables: &Tables) {
+    for (table, expected) in tables {
+        let mut expected = expected.clone();
+        expected.sort_unstable();
+        assert_eq!(ids(snapshot, *table), expected);
+    }
+}
+
+#[test]
+fn random_operations_agree_with_a_plain_model() {
+    for seed in 0..rounds(6, 300) {
+        let mut world = World::new(seed);
+        for _ in 0..80 {
+            world.step();
+            if world.rng.u32(..4) == 0 {
+                world.check();
+            }
+        }
+        world.check();
+        drop(world.open.take());
+        let World { engine, vfs, snapshots, .. } = world;
+        drop(snapshots);
+        drop(engine);
+        verify(&vfs);
+    }
+}

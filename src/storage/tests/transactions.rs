@@ -1,0 +1,106 @@
+//! What transactions promise, on tables small enough to stay in memory.
+
+use crate::support::*;
+use lightning_storage::{Error, TableId};
+
+#[test]
+fn committed_rows_are_seen_by_later_snapshots_only() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..3);
+    let before = engine.snapshot();
+    append(&engine, table, 3..5);
+    assert_eq!(ids(&before, table), [0, 1, 2]);
+    assert_eq!(ids(&engine.snapshot(), table), [0, 1, 2, 3, 4]);
+    assert!(before.timestamp() < engine.snapshot().timestamp());
+}
+
+#[test]
+fn transaction_sees_its_own_writes_and_nobody_else_does() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..3);
+    let mut txn = engine.begin();
+    txn.append(table, rows(10..12)).unwrap();
+    let own = txn.create_table(definition()).unwrap();
+    txn.append(own, rows(5..7)).unwrap();
+    assert_eq!(ids(&txn.snapshot(), table), [0, 1, 2, 10, 11]);
+    assert_eq!(ids(&txn.snapshot(), own), [5, 6]);
+    assert_eq!(ids(&engine.snapshot(), table), [0, 1, 2]);
+    assert!(matches!(engine.snapshot().table(own), Err(Error::UnknownTable(_))));
+    txn.rollback();
+    assert_eq!(ids(&engine.snapshot(), table), [0, 1, 2]);
+}
+
+#[test]
+fn refresh_moves_the_base_and_keeps_own_writes() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..1);
+    let mut txn = engine.begin();
+    txn.append(table, rows(10..11)).unwrap();
+    append(&engine, table, 1..2);
+    assert_eq!(ids(&txn.snapshot(), table), [0, 10]);
+    txn.refresh();
+    assert_eq!(ids(&txn.snapshot(), table), [0, 1, 10]);
+}
+
+#[test]
+fn truncate_takes_the_whole_table_and_rows_after_it_stay() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..3);
+    let mut txn = engine.begin();
+    txn.append(table, rows(10..11)).unwrap();
+    txn.truncate(table).unwrap();
+    txn.append(table, rows(20..21)).unwrap();
+    assert_eq!(ids(&txn.snapshot(), table), [20]);
+    append(&engine, table, 3..4);
+    txn.commit().unwrap();
+    assert_eq!(ids(&engine.snapshot(), table), [20]);
+}
+
+#[test]
+fn dropped_table_is_gone_and_writers_to_it_are_told() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..3);
+    let mut late = engine.begin();
+    late.append(table, rows(10..11)).unwrap();
+    let before = engine.snapshot();
+    let mut txn = engine.begin();
+    txn.drop_table(table).unwrap();
+    assert!(matches!(txn.append(table, rows(0..1)), Err(Error::UnknownTable(_))));
+    txn.commit().unwrap();
+    assert!(matches!(engine.snapshot().table(table), Err(Error::UnknownTable(_))));
+    assert_eq!(ids(&before, table), [0, 1, 2]);
+    assert!(matches!(late.commit(), Err(Error::TableChanged(t)) if t == table));
+}
+
+#[test]
+fn reserved_table_is_created_once() {
+    let engine = open(&memory());
+    let (mut one, mut two) = (engine.begin(), engine.begin());
+    one.create_reserved_table(TableId(1), definition()).unwrap();
+    two.create_reserved_table(TableId(1), definition()).unwrap();
+    one.commit().unwrap();
+    assert!(matches!(two.commit(), Err(Error::TableChanged(TableId(1)))));
+    assert!(engine.begin().create_reserved_table(TableId(1), definition()).is_err());
+}
+
+#[test]
+fn rows_of_other_types_are_refused() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..1);
+    let narrow = rows(0..2).project(&[0]).unwrap();
+    assert!(matches!(engine.begin().append(table, narrow), Err(Error::SchemaMismatch { .. })));
+    let swapped = rows(0..2).project(&[1, 0]).unwrap();
+    assert!(matches!(engine.begin().append(table, swapped), Err(Error::SchemaMismatch { .. })));
+}
+
+#[test]
+fn many_small_commits_leave_few_blocks() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..1);
+    for id in 1..300 {
+        append(&engine, table, [id]);
+    }
+    let snapshot = engine.snapshot();
+    assert_eq!(ids(&snapshot, table), (0..300).collect::<Vec<_>>());
+    assert_eq!(snapshot.table(table).unwrap().mem_rows, 300);
+}

@@ -1,0 +1,240 @@
+//! Transactions: a base snapshot, buffered writes, and the way to the line.
+//!
+//! Rows wait in memory until commit. A transaction that has buffered many puts them into segments instead, which are
+//! files that nothing refers to until the commit record does: rolled back, it lets go of them and they are removed.
+
+use crate::bulk::{BUFFER_BYTES_MAX, Bulk, BulkLoad};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{TableId, Timestamp};
+use crate::mem::{MemBlock, MemList, batch_bytes};
+use crate::segment::BLOCK_ROWS_MAX;
+use crate::snapshot::Snapshot;
+use crate::table::{Table, TableDefinition};
+use crate::version::Version;
+use crate::writes::{TableWrites, WriteSet};
+use arrow::array::RecordBatch;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Numbers transactions, so that an appender knows its own.
+static NEXT_TRANSACTION: AtomicU64 = AtomicU64::new(1);
+
+impl Engine {
+    /// Starts a transaction on the newest snapshot.
+    pub fn begin(self: &Arc<Self>) -> Transaction {
+        Transaction::new(self.clone(), self.published())
+    }
+}
+
+/// Reads one snapshot, buffers its writes, commits or vanishes. Dropping it rolls back.
+#[derive(Debug)]
+pub struct Transaction {
+    engine: Arc<Engine>,
+    number: u64,
+    base: Arc<Version>,
+    writes: WriteSet,
+    /// The base with the writes on top, until either changes.
+    overlay: Mutex<Option<Arc<Version>>>,
+}
+
+impl Transaction {
+    /// Starts on `base`.
+    fn new(engine: Arc<Engine>, base: Arc<Version>) -> Transaction {
+        let number = NEXT_TRANSACTION.fetch_add(1, Ordering::Relaxed);
+        Transaction { engine, number, base, writes: WriteSet::default(), overlay: Mutex::new(None) }
+    }
+
+    /// The snapshot with this transaction's own writes so far on top.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.overlay())
+    }
+
+    fn overlay(&self) -> Arc<Version> {
+        if self.writes.is_empty() {
+            return self.base.clone();
+        }
+        let mut overlay = self.overlay.lock();
+        if let Some(known) = &*overlay {
+            return known.clone();
+        }
+        let mut version = (*self.base).clone();
+        self.writes.apply(&mut version).expect("batches of one table have one schema, so they can be merged");
+        overlay.insert(Arc::new(version)).clone()
+    }
+
+    /// Moves to the newest published snapshot (READ COMMITTED: before each statement). Own writes stay.
+    pub fn refresh(&mut self) {
+        self.base = self.engine.published();
+        *self.overlay.get_mut() = None;
+    }
+
+    /// True once anything was written.
+    pub fn is_dirty(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// Creates a table; its id is final even before commit.
+    pub fn create_table(&mut self, definition: TableDefinition) -> Result<TableId> {
+        let id = self.engine.context().new_table_id();
+        self.create(Table::new(id, definition)?)?;
+        Ok(id)
+    }
+
+    /// Creates a table under a reserved id (below [`TableId::FIRST_USER`]).
+    pub fn create_reserved_table(&mut self, table: TableId, definition: TableDefinition) -> Result<()> {
+        if table >= TableId::FIRST_USER || self.overlay().tables.contains_key(&table) {
+            return Err(Error::TableChanged(table));
+        }
+        self.create(Table::new(table, definition)?)
+    }
+
+    fn create(&mut self, table: Arc<Table>) -> Result<()> {
+        let mut writes = TableWrites::new(table.clone());
+        writes.created = true;
+        self.writes.tables.insert(table.id, writes);
+        *self.overlay.get_mut() = None;
+        Ok(())
+    }
+
+    /// Drops a table.
+    pub fn drop_table(&mut self, table: TableId) -> Result<()> {
+        let writes = self.writes_to(table)?;
+        if writes.created {
+            self.writes.tables.remove(&table);
+        } else {
+            *writes = TableWrites { dropped: true, ..TableWrites::new(writes.table.clone()) };
+        }
+        Ok(())
+    }
+
+    /// Removes all rows of the table: those this snapshot sees, own ones, and what commits before this transaction does.
+    pub fn truncate(&mut self, table: TableId) -> Result<()> {
+        let writes = self.writes_to(table)?;
+        let created = writes.created;
+        *writes = TableWrites { created, truncated: !created, ..TableWrites::new(writes.table.clone()) };
+        Ok(())
+    }
+
+    /// Adds rows. Small amounts stay in memory until commit; from 122,880 rows on they go straight to segments.
+    pub fn append(&mut self, table: TableId, batch: RecordBatch) -> Result<()> {
+        let batch = self.table(table)?.fit(&batch)?;
+        if batch.num_rows() >= BLOCK_ROWS_MAX || batch_bytes(&batch) > BUFFER_BYTES_MAX {
+            return self.load(table, [batch]);
+        }
+        let block = self.buffer(&batch)?;
+        let writes = self.writes_to(table)?;
+        writes.rows.push(block)?;
+        if writes.rows.rows < BLOCK_ROWS_MAX as u64 && writes.rows.bytes <= BUFFER_BYTES_MAX {
+            return Ok(());
+        }
+        let buffered = std::mem::take(&mut writes.rows);
+        let loaded = self.load(table, buffered.blocks.iter().map(|block| block.batch.clone()));
+        if loaded.is_err() {
+            self.writes_to(table)?.rows = buffered;
+        }
+        loaded
+    }
+
+    /// Memory for a batch; when there is none, what others have committed is flushed first.
+    fn buffer(&self, batch: &RecordBatch) -> Result<Arc<MemBlock>> {
+        let account = &self.engine.context().mem_account;
+        match MemBlock::new(batch, account) {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                self.engine.checkpoint()?;
+                MemBlock::new(batch, account)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Puts rows into segments.
+    fn load(&mut self, table: TableId, batches: impl IntoIterator<Item = RecordBatch>) -> Result<()> {
+        let mut load = self.bulk_load(table)?;
+        batches.into_iter().try_for_each(|batch| load.push(batch))?;
+        let bulk = load.finish_in_segments()?;
+        self.add(table, bulk)
+    }
+
+    fn bulk_load(&self, table: TableId) -> Result<BulkLoad> {
+        Ok(BulkLoad::new(self.engine.context(), self.engine.encoders(), &self.table(table)?))
+    }
+
+    fn add(&mut self, table: TableId, bulk: Bulk) -> Result<()> {
+        let writes = self.writes_to(table)?;
+        match bulk {
+            Bulk::Mem(blocks) => writes.rows.extend(&MemList::unmerged(blocks)),
+            Bulk::Segments(segments) => {
+                writes.segments.extend(segments);
+                Ok(())
+            }
+        }
+    }
+
+    /// A bulk appender that encodes on the engine's threads while the caller goes on.
+    pub fn appender(&mut self, table: TableId) -> Result<Appender> {
+        Ok(Appender { load: self.bulk_load(table)?, transaction: self.number })
+    }
+
+    fn table(&self, table: TableId) -> Result<Arc<Table>> {
+        Ok(self.overlay().layout(table)?.table.clone())
+    }
+
+    /// The writes to a table that exists for this transaction; the overlay is stale afterwards.
+    fn writes_to(&mut self, table: TableId) -> Result<&mut TableWrites> {
+        let known = self.table(table)?;
+        *self.overlay.get_mut() = None;
+        Ok(self.writes.tables.entry(table).or_insert_with(|| TableWrites::new(known)))
+    }
+
+    /// Commits: durable, published, then returns. A transaction that wrote nothing writes nothing.
+    pub fn commit(mut self) -> Result<Timestamp> {
+        self.writes.prune();
+        if self.writes.is_empty() {
+            return Ok(self.base.timestamp);
+        }
+        self.engine.line().commit(self.writes)
+    }
+
+    /// Forgets everything, removing files written.
+    pub fn rollback(self) {
+        // Segments written lose their last reference here, and with it their files.
+        drop(self);
+    }
+}
+
+/// Takes batches in arrival order and makes blocks of them in parallel. `push` blocks when encoders are behind.
+#[derive(Debug)]
+pub struct Appender {
+    load: BulkLoad,
+    /// Which transaction made it.
+    transaction: u64,
+}
+
+impl Appender {
+    /// Adds rows.
+    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        let batch = self.load.table.fit(&batch)?;
+        self.load.push(batch)
+    }
+
+    /// Hands everything to `txn`, which must be the one that made it. Dropped instead, nothing is kept. Rows added.
+    pub fn finish(self, txn: &mut Transaction) -> Result<u64> {
+        if self.transaction != txn.number {
+            return Err(Error::Unsupported("an appender belongs to the transaction that made it".into()));
+        }
+        let (table, rows) = (self.load.table.clone(), self.load.rows);
+        if !Arc::ptr_eq(&table, &txn.table(table.id)?) {
+            return Err(Error::TableChanged(table.id));
+        }
+        let bulk = self.load.finish()?;
+        txn.add(table.id, bulk)?;
+        Ok(rows)
+    }
+
+    /// Path-free description for errors.
+    pub fn table(&self) -> TableId {
+        self.load.table.id
+    }
+}
