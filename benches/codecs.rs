@@ -262,4 +262,4 @@ impl Total {
     }
 }
 
-const _: () = assert!(CHUNK_ROWS % VECTOR_ROWS == 0);
+const _: () = assert!(CHUNK_ROWS.is_multiple_of(VECTOR_ROWS));

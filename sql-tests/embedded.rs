@@ -29,7 +29,7 @@ impl AsyncDB for Embedded {
         }
         let mut stream = self.0.query(sql).await?;
         let schema = stream.schema();
-        let encoder = TextEncoder::new(&schema, "UTC");
+        let encoder = TextEncoder::new(&schema, &self.0.setting("TimeZone").unwrap_or_default());
         let mut rows = Vec::new();
         while let Some(batch) = stream.try_next().await? {
             let mut text = encoder.bind(&batch)?;

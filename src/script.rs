@@ -56,6 +56,9 @@ impl Script {
     /// Adds a line, with or without its line feed.
     pub fn push_line(&mut self, line: &str) {
         if self.buffer.is_empty() {
+            if line.trim().is_empty() {
+                return self.skip_line();
+            }
             self.first_line = self.lines + 1;
         }
         self.lines += 1;
@@ -90,11 +93,6 @@ impl Script {
         let has_code = self.has_code || self.within != Within::Code && self.within != Within::LineComment;
         let statement = self.take(String::new());
         has_code.then_some(statement)
-    }
-
-    /// Forgets the statement begun.
-    pub fn clear(&mut self) {
-        self.take(String::new());
     }
 
     fn take(&mut self, rest: String) -> ScriptStatement {

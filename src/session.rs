@@ -108,6 +108,11 @@ impl Session {
         self.shared.session.cancel_handle()
     }
 
+    /// The current value of a setting such as `TimeZone`.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.shared.session.setting(name)
+    }
+
     /// The database this session belongs to.
     pub fn database(&self) -> &Database {
         &self.database

@@ -5,6 +5,7 @@ use lightning::arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordB
 use lightning::arrow::datatypes::Int64Type;
 use lightning::{Database, Error, Session, Value, params};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn memory() -> Database {
     Database::builder().memory_limit(256 << 20).threads(2).memory().unwrap()
@@ -50,7 +51,8 @@ fn several_statements_stand_or_fall_together() {
 fn rows_are_streamed_and_typed() {
     let session = memory().connect().unwrap();
     block_on(async {
-        let mut rows = session.query("select g as n, g::text as t from generate_series(1, 50000) as g").await.unwrap();
+        let mut rows =
+            session.query("select g as n, g::text as t from generate_series(1, 50000) as g (g)").await.unwrap();
         assert_eq!(rows.schema().field(0).name(), "n");
         let mut count = 0;
         while let Some(batch) = rows.try_next().await.unwrap() {
@@ -66,7 +68,7 @@ fn rows_are_streamed_and_typed() {
 fn an_error_in_the_middle_of_a_stream_reaches_the_reader() {
     let session = memory().connect().unwrap();
     block_on(async {
-        let rows = session.query("select 1 / (g - 40000) from generate_series(1, 50000) as g").await;
+        let rows = session.query("select 1 / (g - 40000) from generate_series(1, 50000) as g (g)").await;
         let e = match rows {
             Ok(rows) => rows.collect().await.unwrap_err(),
             Err(e) => e,
@@ -80,22 +82,27 @@ fn an_error_in_the_middle_of_a_stream_reaches_the_reader() {
 fn dropping_rows_frees_the_session() {
     let session = memory().connect().unwrap();
     block_on(async {
-        let endless = "select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b";
-        let rows = session.query("select * from generate_series(1, 10000000) as g").await.unwrap();
+        let endless = "select count(*) from generate_series(1, 1000000000000) a (a)";
+        let rows = session.query("select * from generate_series(1, 10000000) as g (g)").await.unwrap();
         let e = session.execute("select 1").await.unwrap_err();
         assert_eq!(state(&e), "55006", "rows are still being read");
         drop(rows);
         assert_eq!(session.execute("select 1").await.unwrap(), 1);
         let cancel = session.cancel_handle();
-        let canceller = std::thread::spawn(move || {
-            // Cancels until the statement is there to be cancelled.
-            for _ in 0..600 {
-                std::thread::sleep(std::time::Duration::from_millis(50));
-                cancel.cancel();
+        let ended = Arc::new(AtomicBool::new(false));
+        let canceller = std::thread::spawn({
+            let ended = Arc::clone(&ended);
+            move || {
+                // Before the statement runs there is nothing to cancel, so it takes some attempts.
+                while !ended.load(Ordering::Relaxed) {
+                    cancel.cancel();
+                    std::thread::yield_now();
+                }
             }
         });
         assert_eq!(state(&session.execute(endless).await.unwrap_err()), "57014");
-        drop(canceller);
+        ended.store(true, Ordering::Relaxed);
+        canceller.join().unwrap();
     });
 }
 

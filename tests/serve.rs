@@ -35,7 +35,7 @@ fn rows_survive_a_restart_and_a_kill() {
         let server = Serving::start(&data, &[]);
         let client = server.connect().await;
         client.batch_execute("create table t (a bigint, b text); insert into t values (1, 'one')").await.unwrap();
-        client.batch_execute("insert into t select g, 'bulk' from generate_series(2, 150000) as g").await.unwrap();
+        client.batch_execute("insert into t select g, 'bulk' from generate_series(2, 150000) as g (g)").await.unwrap();
         assert_eq!(server.terminate(), Some(0));
 
         let server = Serving::start(&data, &[]);

@@ -7,6 +7,10 @@ import time
 
 import duckdb
 
+# DuckDB shows progress bars on standard output: answers go to a copy of it, and it becomes standard error.
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
 connection = None
 
 
@@ -25,6 +29,7 @@ def load(command):
         os.remove(command["file"])
     start = time.perf_counter()
     connection = duckdb.connect(command["file"], config={"threads": command["threads"]})
+    connection.execute("SET enable_progress_bar = false")
     for table in command["tables"]:
         source = os.path.join(command["parquet"], table, "*.parquet").replace("'", "''")
         connection.execute(f"CREATE TABLE {table} AS SELECT * FROM read_parquet('{source}')")
@@ -51,4 +56,4 @@ for line in sys.stdin:
         answer = {"load": load, "query": query}[command["do"]](command)
     except Exception as error:  # told to the other side, whatever it is
         answer = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(answer), flush=True)
+    print(json.dumps(answer), file=answers, flush=True)

@@ -37,7 +37,8 @@ impl DuckDb {
             install(python, environment)?;
         }
         let mut child = Command::new(&interpreter)
-            .args(["-c", PROGRAM])
+            // Isolated: a file called duckdb.py in the current directory must not be taken for the library.
+            .args(["-I", "-c", PROGRAM])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -103,7 +104,7 @@ pub(crate) fn default_environment() -> PathBuf {
 }
 
 fn imports_duckdb(interpreter: &Path) -> bool {
-    let tried = Command::new(interpreter).args(["-c", "import duckdb"]).stderr(Stdio::null()).status();
+    let tried = Command::new(interpreter).args(["-I", "-c", "import duckdb"]).stderr(Stdio::null()).status();
     tried.is_ok_and(|status| status.success())
 }
 

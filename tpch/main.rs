@@ -97,7 +97,7 @@ pub(crate) struct CompareArguments {
     /// Python interpreter with the venv module, for DuckDB from PyPI.
     #[arg(long, default_value = "python3")]
     python: PathBuf,
-    /// Where the Python environment with DuckDB is kept; beside the build products without it.
+    /// Where the Python environment with DuckDB is kept; in the user's cache directory without it.
     #[arg(long)]
     environment: Option<PathBuf>,
 }

@@ -52,12 +52,12 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
         CopyEnd::Client => {
             let write = run.session.transactions.write(&run.session.instance)?;
             let count = target.columns.len();
-            let reader = CopyReader {
+            let reader = Box::new(CopyReader {
                 records: RecordReader::new(target, &copy.options)?,
                 sink: Sink::start(write, table.storage_table()),
                 active: Arc::clone(&run.active),
                 transactions: Arc::clone(&run.session.transactions),
-            };
+            });
             Ok(Outcome::CopyIn(CopyIn { columns: count, binary: false, reader }))
         }
         CopyEnd::File(path) => {

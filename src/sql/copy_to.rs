@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::outcome::{CopyOut, Outcome, RowStream};
 use crate::parser::copy::{CopyEnd, CopyFormat, CopyOptions, CopySource, CopyStatement};
 use crate::parser::names::star;
-use crate::plan::{named_query_plan, physical_plan, start};
+use crate::plan::{executable, named_query_plan, start};
 use crate::prepared::bind;
 use crate::provider::state_for;
 use crate::session::Run;
@@ -60,8 +60,7 @@ async fn rows(run: &Run, query: &Query) -> Result<RowStream> {
     let mut state = state_for(&run.session.base, &run.session.info, &context);
     semantics::begin_statement(&mut state, &run.session.info);
     let plan = bind(named_query_plan(&state, query).await?, run, None)?;
-    let logical = Arc::clone(plan.schema().inner());
-    let physical = physical_plan(&state, &plan).await?;
+    let (logical, physical) = executable(&state, &plan).await?;
     let stream = start(&state, physical)?;
     Ok(present::rows(&logical, stream, "COPY", &run.active, &run.session.transactions))
 }

@@ -107,7 +107,14 @@ pub(crate) fn is_literal(plan: &LogicalPlan, index: usize) -> bool {
 
 /// Checks a DEFAULT when its column is made.
 pub(crate) async fn check_default(run: &Run, column: &Column) -> Result<()> {
-    let Some(default) = RowlessExpr::default_of(run, column).await? else { return Ok(()) };
+    let default = RowlessExpr::default_of(run, column).await.map_err(|e| {
+        if e.state() == crate::sqlstate::UNDEFINED_COLUMN {
+            Error::new(FEATURE_NOT_SUPPORTED, "cannot use column reference in DEFAULT expression")
+        } else {
+            e
+        }
+    })?;
+    let Some(default) = default else { return Ok(()) };
     let wanted = column_type(column);
     if !convert::exists(default.source.pg, wanted, Context::Assignment) {
         return Err(Error::new(

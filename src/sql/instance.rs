@@ -126,6 +126,11 @@ impl Instance {
         &self.ddl_lock
     }
 
+    /// Statements that run now, in all sessions.
+    pub fn active_statements(&self) -> usize {
+        self.active.rows().len()
+    }
+
     /// What runs.
     pub(crate) fn active(&self) -> &Arc<ActiveStatements> {
         &self.active
@@ -138,7 +143,7 @@ impl Instance {
 
     /// DataFusion's state for a session: configuration, functions, rules. Names are added for each statement.
     fn session_state(&self, info: &Arc<SessionInfo>) -> Result<SessionState> {
-        let mut config = optimizer::session_config(self.options.threads)
+        let mut config = optimizer::session_config(self.options.threads, self.engine.budget().limit_bytes())
             .with_default_catalog_and_schema(&info.database, PATH_SCHEMA)
             .with_create_default_catalog_and_schema(false);
         let options = config.options_mut();

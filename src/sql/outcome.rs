@@ -65,7 +65,7 @@ pub struct CopyIn {
     pub columns: usize,
     /// Whether the client must send binary.
     pub binary: bool,
-    pub(crate) reader: CopyReader,
+    pub(crate) reader: Box<CopyReader>,
 }
 
 impl CopyIn {

@@ -4,11 +4,15 @@ use crate::error::{Error, Result};
 use crate::parser::names::name_columns;
 use crate::pg_catalog;
 use crate::sqlstate::FEATURE_NOT_SUPPORTED;
+use arrow::datatypes::SchemaRef;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::sqlparser::ast::{self, Query, SetExpr, Statement, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    self, JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor,
+    Visit, Visitor,
+};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -32,6 +36,18 @@ pub(crate) async fn physical_plan(state: &SessionState, plan: &LogicalPlan) -> R
     Ok(state.create_physical_plan(plan).await?)
 }
 
+/// Plans physically; with the result's columns in the types analysis settled on (a UNION of integers and decimals has
+/// integers before it).
+pub(crate) async fn executable(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<(SchemaRef, Arc<dyn ExecutionPlan>)> {
+    let optimized = state.optimize(plan)?;
+    let schema = Arc::clone(optimized.schema().inner());
+    let physical = state.query_planner().create_physical_plan(&optimized, state).await?;
+    Ok((schema, physical))
+}
+
 /// Starts a physical plan.
 pub(crate) fn start(state: &SessionState, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
     Ok(execute_stream(plan, state.task_ctx())?)
@@ -43,6 +59,17 @@ fn check_query(query: &Query) -> Result<()> {
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
     }
+}
+
+/// INTERSECT ALL and EXCEPT ALL: DataFusion answers as if rows were not counted.
+fn wrong_set_operation(body: &SetExpr) -> Option<Error> {
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return None };
+    let counted = matches!(op, SetOperator::Intersect | SetOperator::Except | SetOperator::Minus)
+        && matches!(set_quantifier, SetQuantifier::All);
+    if counted {
+        return Some(Error::unsupported(format!("{op} ALL")));
+    }
+    wrong_set_operation(left).or_else(|| wrong_set_operation(right))
 }
 
 struct Refusals;
@@ -59,12 +86,27 @@ impl Visitor for Refusals {
         {
             return ControlFlow::Break(Error::new(FEATURE_NOT_SUPPORTED, "SELECT ... INTO is not allowed here"));
         }
+        if let Some(e) = wrong_set_operation(&query.body) {
+            return ControlFlow::Break(e);
+        }
         match query.body.as_ref() {
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
                 ControlFlow::Break(Error::unsupported("a data-modifying statement in WITH"))
             }
             _ => ControlFlow::Continue(()),
         }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        let merged = |operator: &JoinOperator| {
+            matches!(operator, JoinOperator::FullOuter(JoinConstraint::Using(_) | JoinConstraint::Natural))
+        };
+        if select.from.iter().flat_map(|f| &f.joins).any(|join| merged(&join.join_operator)) {
+            // DataFusion takes the merged column from the left side alone.
+            let e = Error::unsupported("FULL JOIN with USING or NATURAL");
+            return ControlFlow::Break(e.with_hint("Join with ON and merge the columns with COALESCE."));
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {

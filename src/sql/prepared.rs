@@ -19,7 +19,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr::{Cast, Placeholder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SetExpr, Statement as Sql, Value, Visit, Visitor};
 use lightning_storage::Timestamp;
@@ -154,7 +154,7 @@ fn into(body: &SetExpr) -> bool {
 
 /// Gives placeholders their declared types, and takes the types the planner found for the others.
 pub(crate) fn infer(plan: LogicalPlan, types: &mut [Option<PgType>]) -> Result<LogicalPlan> {
-    let declared = declare(plan, types)?;
+    let declared = declare(take_cast_types(plan)?, types)?;
     for (name, field) in declared.get_parameter_fields()? {
         let Some(slot) = index_of(&name).and_then(|i| types.get_mut(i)) else { continue };
         if slot.is_none()
@@ -170,6 +170,31 @@ pub(crate) fn infer(plan: LogicalPlan, types: &mut [Option<PgType>]) -> Result<L
         }
     }
     declare(declared, types)
+}
+
+/// A parameter that is cast has the type it is cast to; one of LIMIT or OFFSET is a `bigint`.
+fn take_cast_types(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let count = Arc::new(Field::new("", DataType::Int64, true));
+    let transformed = plan.transform_up_with_subqueries(|node| {
+        let is_limit = matches!(node, LogicalPlan::Limit(_));
+        node.map_expressions(|expr| {
+            expr.transform_up(|expr| match expr {
+                Expr::Placeholder(Placeholder { id, field: None }) if is_limit => {
+                    let typed = Placeholder { id, field: Some(Arc::clone(&count)) };
+                    Ok(Transformed::yes(Expr::Placeholder(typed)))
+                }
+                Expr::Cast(Cast { expr, field }) => match *expr {
+                    Expr::Placeholder(Placeholder { id, field: None }) => {
+                        let typed = Placeholder { id, field: Some(Arc::clone(&field)) };
+                        Ok(Transformed::yes(Expr::Cast(Cast { expr: Box::new(Expr::Placeholder(typed)), field })))
+                    }
+                    other => Ok(Transformed::no(Expr::Cast(Cast { expr: Box::new(other), field }))),
+                },
+                other => Ok(Transformed::no(other)),
+            })
+        })
+    })?;
+    Ok(transformed.data)
 }
 
 /// Literals next to a parameter are narrower than what may be sent.

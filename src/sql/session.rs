@@ -147,7 +147,11 @@ impl Shared {
     ) -> Arc<StatementContext> {
         let database = self.info.database_oid;
         let mut search_path = self.info.settings.search_path(&self.info.user);
-        search_path.retain(|name| catalog.schema(database, name).is_some());
+        // `"$user"` never means a system schema, even when the user's name is that of one.
+        let written = self.info.settings.get("search_path").unwrap_or_default();
+        let of_user = |name: &str| name == self.info.user && written.contains("$user");
+        search_path
+            .retain(|name| catalog.schema(database, name).is_some_and(|schema| !(schema.is_system() && of_user(name))));
         if !search_path.iter().any(|name| name == "pg_catalog") {
             search_path.insert(0, "pg_catalog".to_owned());
         }

@@ -54,6 +54,8 @@ states! {
     INVALID_REGULAR_EXPRESSION = "2201B";
     /// invalid_row_count_in_limit_clause
     INVALID_ROW_COUNT_IN_LIMIT_CLAUSE = "2201W";
+    /// invalid_row_count_in_result_offset_clause
+    INVALID_ROW_COUNT_IN_OFFSET_CLAUSE = "2201X";
     /// not_null_violation
     NOT_NULL_VIOLATION = "23502";
     /// active_sql_transaction
@@ -96,6 +98,10 @@ states! {
     CANNOT_COERCE = "42846";
     /// undefined_function
     UNDEFINED_FUNCTION = "42883";
+    /// duplicate_alias
+    DUPLICATE_ALIAS = "42712";
+    /// invalid_column_reference
+    INVALID_COLUMN_REFERENCE = "42P10";
     /// undefined_table
     UNDEFINED_TABLE = "42P01";
     /// undefined_parameter
@@ -332,7 +338,10 @@ impl From<SchemaError> for Error {
                 Error::new(AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
                     .with_column(field.name.clone())
             }
-            SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            SchemaError::DuplicateQualifiedField { qualifier, .. } => {
+                Error::new(DUPLICATE_ALIAS, format!("table name \"{}\" specified more than once", qualifier.table()))
+            }
+            SchemaError::DuplicateUnqualifiedField { name } => {
                 Error::new(DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once")).with_column(name)
             }
             SchemaError::FieldNotFound { field, valid_fields } => unknown_column(&field, &valid_fields),
@@ -434,6 +443,19 @@ fn planning(text: &str) -> Error {
             "No operator matches the given name and argument types. You might need to add explicit type casts.",
         );
     }
+    if let Some(error) = clause_error(line) {
+        return error;
+    }
+    if line.contains("non-boolean predicate") {
+        let found = line.rsplit(' ').next().unwrap_or("?");
+        let message = format!("argument of WHERE must be type boolean, not type {}", sql_name(found));
+        return Error::new(DATATYPE_MISMATCH, message);
+    }
+    if line.contains("requires a boolean expression, got") {
+        let found = line.rsplit(' ').next().unwrap_or("?");
+        let message = format!("argument of NOT must be type boolean, not type {}", sql_name(found));
+        return Error::new(DATATYPE_MISMATCH, message);
+    }
     if line.contains("Column count doesn't match") {
         return Error::new(SYNTAX_ERROR, "INSERT has more expressions than target columns");
     }
@@ -459,6 +481,37 @@ fn planning(text: &str) -> Error {
     Error::new(SYNTAX_ERROR, lower_first(line))
 }
 
+/// Errors about one clause of a query, in PostgreSQL's words.
+fn clause_error(line: &str) -> Option<Error> {
+    let lower = line.to_lowercase();
+    let position = |before: &str, after: &str| between(&lower, before, after).map(str::to_owned);
+    Some(if lower.contains("limit must be >= 0") {
+        Error::new(INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, "LIMIT must not be negative")
+    } else if lower.contains("offset must be >=") {
+        Error::new(INVALID_ROW_COUNT_IN_OFFSET_CLAUSE, "OFFSET must not be negative")
+    } else if let Some(number) = position("order by column out of bounds, specified: ", ",") {
+        Error::new(INVALID_COLUMN_REFERENCE, format!("ORDER BY position {number} is not in select list"))
+    } else if let Some(number) = position("cannot find column with position ", " in select clause") {
+        Error::new(INVALID_COLUMN_REFERENCE, format!("GROUP BY position {number} is not in select list"))
+    } else if lower.contains("with query name") && lower.contains("specified more than once") {
+        Error::new(DUPLICATE_ALIAS, line.to_owned())
+    } else if lower.contains("aggregate function calls cannot be nested") {
+        Error::new(GROUPING_ERROR, "aggregate function calls cannot be nested")
+    } else if lower.contains("aggregate functions are not allowed in the where clause") {
+        Error::new(GROUPING_ERROR, "aggregate functions are not allowed in WHERE")
+    } else if lower.contains("union queries have different number of columns") {
+        Error::new(SYNTAX_ERROR, "each UNION query must have the same number of columns")
+    } else if lower.contains("the subquery should only return one column") {
+        Error::new(SYNTAX_ERROR, "subquery must return only one column")
+    } else if lower.contains("incompatible inputs for union") {
+        let first = between(line, "were of type ", ",").map_or("?", sql_name);
+        let second = between(line, "incompatible type ", " on column").map_or("?", sql_name);
+        Error::new(DATATYPE_MISMATCH, format!("UNION types {first} and {second} cannot be matched"))
+    } else {
+        return None;
+    })
+}
+
 fn grouping(line: &str) -> Error {
     let name = between(
         line,
@@ -476,8 +529,28 @@ fn grouping(line: &str) -> Error {
 
 fn no_function(text: &str) -> Error {
     let call = between(text, "given name and argument types '", "'").unwrap_or_else(|| first_line(text));
-    Error::new(UNDEFINED_FUNCTION, format!("function {} does not exist", call.to_lowercase()))
+    let shown = match call.split_once('(') {
+        Some((name, args)) => {
+            let args = args.trim_end_matches(')');
+            // A type with parentheses of its own cannot be taken apart at commas; it is shown as it is.
+            let named: Vec<&str> =
+                if args.contains('(') { vec![args] } else { args.split(", ").map(sql_name).collect() };
+            format!("{}({})", name.to_lowercase(), named.join(", "))
+        }
+        None => call.to_lowercase(),
+    };
+    Error::new(UNDEFINED_FUNCTION, format!("function {shown} does not exist"))
         .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// The SQL name of an Arrow type as DataFusion's messages write it.
+fn sql_name(arrow: &str) -> &str {
+    match arrow.trim_matches(|c: char| !c.is_ascii_alphanumeric()) {
+        "Utf8" | "LargeUtf8" | "Utf8View" => "text",
+        "Binary" | "LargeBinary" | "BinaryView" => "bytea",
+        "Null" => "unknown",
+        other => arrow_type_name(other),
+    }
 }
 
 /// What evaluation says in words, in Arrow's kernels and DataFusion's functions.

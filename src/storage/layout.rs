@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::ids::Timestamp;
-use crate::mem::{MemBlock, MemList};
+use crate::mem::{MemBlock, MemList, Merging};
 use crate::scan::{BlockSource, ScanSource};
 use crate::statistics::TableStatistics;
 use crate::stored::{SegmentList, StoredSegment};
@@ -77,9 +77,20 @@ impl Layout {
     }
 
     /// This layout with more rows.
-    pub(crate) fn append(&self, rows: &MemList, segments: &[Arc<StoredSegment>]) -> Result<Arc<Layout>> {
-        let mut mem = self.mem.clone();
-        mem.extend(rows)?;
+    pub(crate) fn append(
+        &self,
+        rows: &MemList,
+        segments: &[Arc<StoredSegment>],
+        merging: Merging,
+    ) -> Result<Arc<Layout>> {
+        let mem = match merging {
+            Merging::BySize => {
+                let mut mem = self.mem.clone();
+                mem.extend(rows)?;
+                mem
+            }
+            Merging::Not => MemList::unmerged(self.mem.blocks.iter().chain(&rows.blocks).cloned().collect()),
+        };
         Ok(Layout::new(self.table.clone(), self.stored_with(segments), self.sealed.clone(), mem))
     }
 

@@ -19,45 +19,45 @@
 //! and buffer has a bound; bytes from the disk are checked before they are believed. `docs/storage.md` has the argument.
 
 // Names of things, what can go wrong, the memory budget.
-pub mod budget;
 mod error;
 mod ids;
+pub mod budget;
 
 // Encoded columns, and scans over them.
+mod predicate;
 mod batch_bytes;
 pub mod codec;
 mod frames;
-mod predicate;
-mod scan;
 mod segment;
+mod scan;
 
 // Tables, the log and the manifest.
-mod manifest;
 mod table;
 mod wal;
+mod manifest;
 
 // What a layout is made of.
 mod context;
 mod mem;
 mod sort;
-mod statistics;
 mod stored;
+mod statistics;
 
 // The database at one moment, and changes of it.
 mod layout;
-mod record;
-mod snapshot;
 mod version;
 mod writes;
+mod record;
+mod snapshot;
 
 // What makes changes.
-mod backlog;
-mod bulk;
 mod encoders;
-mod flush;
+mod bulk;
+mod backlog;
 mod line;
-mod recovery;
 mod seal;
+mod flush;
+mod recovery;
 mod verify;
 
 // The face.

@@ -14,6 +14,7 @@ use crate::backlog::{Backlog, Removed};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ids::{Lsn, TableId, Timestamp};
+use crate::mem::Merging;
 use crate::record;
 use crate::stored::Origin;
 use crate::version::{Tables, Version};
@@ -230,7 +231,7 @@ impl LineState {
         for commit in group {
             let lsn = first + accepted.len() as u64;
             let ended = removed_segments(Lsn(lsn), &commit.writes, &version.tables);
-            match commit.writes.validate(&version).and_then(|()| commit.writes.apply(&mut version)) {
+            match commit.writes.validate(&version).and_then(|()| commit.writes.apply(&mut version, Merging::BySize)) {
                 Ok(()) => {
                     version.timestamp = Timestamp(lsn);
                     removed.extend(ended);

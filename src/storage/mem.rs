@@ -69,6 +69,15 @@ impl Drop for MemBlock {
     }
 }
 
+/// Whether small blocks become larger ones when rows are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merging {
+    /// For what stays: costs a copy now and then, keeps lists short.
+    BySize,
+    /// For what is made anew with every statement, like a transaction's view of its own writes.
+    Not,
+}
+
 /// The mem blocks of one table, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemList {

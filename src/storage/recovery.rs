@@ -15,6 +15,7 @@ use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
 use crate::layout::Layout;
 use crate::line::LineStart;
 use crate::manifest::{Manifest, ManifestState, TableState};
+use crate::mem::Merging;
 use crate::record;
 use crate::stored::{Origin, SegmentRef, StoredSegment};
 use crate::table::Table;
@@ -83,7 +84,7 @@ impl Replay {
         if !writes.is_empty() {
             self.backlog.log_bytes += record.payload.len() as u64;
         }
-        writes.apply(&mut self.version)?;
+        writes.apply(&mut self.version, Merging::BySize)?;
         self.version.timestamp = Timestamp(lsn.0);
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::bulk::{BUFFER_BYTES_MAX, Bulk, BulkLoad};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{TableId, Timestamp};
-use crate::mem::{MemBlock, MemList, batch_bytes};
+use crate::mem::{MemBlock, MemList, Merging, batch_bytes};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::snapshot::Snapshot;
 use crate::table::{Table, TableDefinition};
@@ -60,7 +60,7 @@ impl Transaction {
             return known.clone();
         }
         let mut version = (*self.base).clone();
-        self.writes.apply(&mut version).expect("batches of one table have one schema, so they can be merged");
+        self.writes.apply(&mut version, Merging::Not).expect("only merging can fail");
         overlay.insert(Arc::new(version)).clone()
     }
 
@@ -78,24 +78,24 @@ impl Transaction {
     /// Creates a table; its id is final even before commit.
     pub fn create_table(&mut self, definition: TableDefinition) -> Result<TableId> {
         let id = self.engine.context().new_table_id();
-        self.create(Table::new(id, definition)?)?;
+        self.create(Table::new(id, definition)?);
         Ok(id)
     }
 
     /// Creates a table under a reserved id (below [`TableId::FIRST_USER`]).
     pub fn create_reserved_table(&mut self, table: TableId, definition: TableDefinition) -> Result<()> {
-        if table >= TableId::FIRST_USER || self.overlay().tables.contains_key(&table) {
+        if table >= TableId::FIRST_USER || self.table(table).is_ok() {
             return Err(Error::TableChanged(table));
         }
-        self.create(Table::new(table, definition)?)
+        self.create(Table::new(table, definition)?);
+        Ok(())
     }
 
-    fn create(&mut self, table: Arc<Table>) -> Result<()> {
+    fn create(&mut self, table: Arc<Table>) {
         let mut writes = TableWrites::new(table.clone());
         writes.created = true;
         self.writes.tables.insert(table.id, writes);
         *self.overlay.get_mut() = None;
-        Ok(())
     }
 
     /// Drops a table.
@@ -177,8 +177,13 @@ impl Transaction {
         Ok(Appender { load: self.bulk_load(table)?, transaction: self.number })
     }
 
+    /// A table that exists for this transaction.
     fn table(&self, table: TableId) -> Result<Arc<Table>> {
-        Ok(self.overlay().layout(table)?.table.clone())
+        match self.writes.tables.get(&table) {
+            Some(writes) if writes.dropped => Err(Error::UnknownTable(table)),
+            Some(writes) if writes.created => Ok(writes.table.clone()),
+            _ => Ok(self.base.layout(table)?.table.clone()),
+        }
     }
 
     /// The writes to a table that exists for this transaction; the overlay is stale afterwards.

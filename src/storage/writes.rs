@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::ids::TableId;
 use crate::layout::Layout;
-use crate::mem::MemList;
+use crate::mem::{MemList, Merging};
 use crate::stored::StoredSegment;
 use crate::table::Table;
 use crate::version::Version;
@@ -77,14 +77,14 @@ impl WriteSet {
 
     /// Changes `version`, all or nothing. Tables that vanished meanwhile are passed over: the line refuses such a
     /// commit.
-    pub(crate) fn apply(&self, version: &mut Version) -> Result<()> {
+    pub(crate) fn apply(&self, version: &mut Version, merging: Merging) -> Result<()> {
         let mut changed = Vec::with_capacity(self.tables.len());
         for (id, writes) in &self.tables {
             let layout = match version.tables.get(id) {
                 _ if writes.dropped => None,
                 None if !writes.created => continue,
-                Some(layout) if !writes.truncated => Some(layout.append(&writes.rows, &writes.segments)?),
-                _ => Some(Layout::empty(writes.table.clone()).append(&writes.rows, &writes.segments)?),
+                Some(layout) if !writes.truncated => Some(layout.append(&writes.rows, &writes.segments, merging)?),
+                _ => Some(Layout::empty(writes.table.clone()).append(&writes.rows, &writes.segments, merging)?),
             };
             changed.push((*id, layout));
         }

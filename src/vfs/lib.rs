@@ -12,9 +12,9 @@
 //! - positioned reads and writes never move a shared cursor, so a `File` may be shared by threads;
 //! - a full disk is `ErrorKind::StorageFull` everywhere.
 
-mod faulty;
-mod memory;
 mod real;
+mod memory;
+mod faulty;
 
 #[cfg(test)]
 mod tests;

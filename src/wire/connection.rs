@@ -149,7 +149,8 @@ impl Connection {
         put_error(&mut self.output.buffer, error);
         if extended {
             self.skipping = true;
-            return Ok(());
+            // At once: a client may wait for it without having sent Sync.
+            return Ok(self.output.flush().await?);
         }
         self.ready().await
     }
@@ -201,9 +202,11 @@ pub async fn watched<T>(
     tokio::pin!(work);
     tokio::select! {
         biased;
-        value = &mut work => return value,
+        // The watchers come first: work that spends its task's whole budget each time it is polled would leave the
+        // socket none to be read with, and a client that has gone would never be noticed.
         () = input.closed() => {}
         () = shutdown.cancelled() => {}
+        value = &mut work => return value,
     }
     session.cancel_handle().cancel();
     work.await

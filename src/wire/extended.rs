@@ -171,7 +171,7 @@ impl Connection {
         let mut portal = self.portals.portals.remove(&name).ok_or_else(|| unknown_portal(&name))?;
         let last = self.input.next_is_sync();
         let limit = u64::try_from(execute.max_rows).unwrap_or(0);
-        if !self.implicit_transaction && !(last && limit == 0) {
+        if !(self.implicit_transaction || last && limit == 0) {
             self.session.begin_implicit().await;
             self.implicit_transaction = true;
         }
@@ -198,7 +198,9 @@ impl Connection {
                     self.run_watched(async |session| session.run_prepared(&prepared, parameters).await).await?;
                 match outcome {
                     Outcome::Rows(rows) if limit > 0 => {
-                        let encoder = RowEncoder::new(&rows.schema, &portal.formats, self.zone());
+                        // Values leave in the types that were described, whatever this run's plan calls them.
+                        let schema = portal.prepared.schema().unwrap_or_else(|| rows.schema.clone());
+                        let encoder = RowEncoder::new(&schema, &portal.formats, self.zone());
                         self.run_limited(portal, Suspended { rows, encoder, batch: None }, limit).await
                     }
                     outcome => self.send_outcome(outcome, Some(&portal.formats)).await.map(Some),

@@ -4,7 +4,7 @@
 //!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share). [`single_value`] stands for
 //!   scalar sub-queries.
 //! - [`scalar`] and [`datetime`] have functions of one row, each a plain Rust function from values to a value ([`row`]);
-//!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack.
+//!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON.
 //!
 //! Functions that answer from the catalog and the session are in [`crate::pg_catalog`].
 
@@ -13,6 +13,7 @@ mod sum;
 mod average;
 mod single_value;
 mod array;
+mod json;
 mod row;
 mod scalar;
 mod pattern;
@@ -48,6 +49,7 @@ fn scalars() -> Vec<ScalarUDF> {
     let definitions = scalar::FUNCTIONS.iter().chain(datetime::FUNCTIONS);
     let mut functions: Vec<ScalarUDF> = definitions.map(|definition| definition.udf()).collect();
     functions.extend(array::functions());
+    functions.extend(json::functions());
     functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nulls")));
     functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nonnulls")));
     functions.push(ScalarUDF::new_from_impl(row::TypeOf::new()));

@@ -26,11 +26,14 @@ pub(super) struct SemiJoin {
     pub(super) needs: Mask,
 }
 
+/// A column, and the relation it belongs to.
+pub(super) type Member = (Column, usize);
+
 /// Columns that are equal in every row of the result.
 #[derive(Clone, Debug)]
 pub(super) struct EqualityClass {
-    /// A column, and the relation it belongs to.
-    pub(super) members: Vec<(Column, usize)>,
+    /// At least two.
+    pub(super) members: Vec<Member>,
 }
 
 /// A condition over several relations that is no equality of columns.
@@ -117,7 +120,7 @@ impl JoinGraph {
     }
 
     /// Both sides of an equality between columns of one type in two relations.
-    fn column_equality(&self, expr: &Expr) -> Result<Option<((Column, usize), (Column, usize))>> {
+    fn column_equality(&self, expr: &Expr) -> Result<Option<(Member, Member)>> {
         let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return Ok(None) };
         let (Expr::Column(left), Expr::Column(right)) = (left.as_ref(), right.as_ref()) else { return Ok(None) };
         let (Some(l), Some(r)) = (self.relation_of(left), self.relation_of(right)) else { return Ok(None) };
@@ -128,8 +131,8 @@ impl JoinGraph {
         Ok((l != r && same).then(|| ((left.clone(), l), (right.clone(), r))))
     }
 
-    fn add_equality(&mut self, left: (Column, usize), right: (Column, usize)) {
-        let find = |classes: &[EqualityClass], member: &(Column, usize)| {
+    fn add_equality(&mut self, left: Member, right: Member) {
+        let find = |classes: &[EqualityClass], member: &Member| {
             classes.iter().position(|class| class.members.contains(member))
         };
         match (find(&self.classes, &left), find(&self.classes, &right)) {

@@ -9,7 +9,9 @@ use crate::error::Result;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-/// Operators in a row, and levels of parentheses.
+/// Operators in a row. Planning looks at the whole chain for each of its operators, more than once.
+const OPERATORS_MAX: usize = 160;
+/// Set operations or joins in a row, and levels of parentheses.
 const CHAIN_MAX: usize = 400;
 /// ANDs and ORs in a row.
 const LOGICAL_CHAIN_MAX: usize = 20_000;
@@ -53,7 +55,7 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
             _ => level.operators += 1,
         }
         let level = levels[top];
-        if level.operators > CHAIN_MAX
+        if level.operators > OPERATORS_MAX
             || level.set_operations > CHAIN_MAX
             || level.joins > CHAIN_MAX
             || level.logical > LOGICAL_CHAIN_MAX

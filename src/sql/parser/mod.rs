@@ -8,6 +8,7 @@
 
 pub(crate) mod copy;
 mod depth;
+mod dialect;
 pub(crate) mod names;
 mod rewrite;
 
@@ -15,10 +16,10 @@ use crate::error::{Error, Result};
 use crate::sqlstate::{STATEMENT_TOO_COMPLEX, SYNTAX_ERROR};
 use copy::CopyStatement;
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use dialect::LightningDialect;
 use std::sync::Arc;
 
 /// Nesting sqlparser may recurse into.
@@ -49,6 +50,8 @@ pub(crate) struct Parsed {
     pub(crate) text: String,
     /// CREATE TABLE AS … WITH NO DATA.
     pub(crate) no_data: bool,
+    /// The column names of CREATE TABLE name (names) AS …
+    pub(crate) column_names: Vec<String>,
     source: Arc<Source>,
 }
 
@@ -131,8 +134,9 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
         let text = source.script[source.offset(first.span.start)..source.offset(last.span.end)].to_owned();
         depth::check(group)?;
         let (group, no_data) = without_data_clause(group);
-        let kind = parse_one(group, &source)?;
-        statements.push(Parsed { kind, text, no_data, source: Arc::clone(&source) });
+        let (group, column_names) = without_column_names(group);
+        let kind = parse_one(table_command(group), &source)?;
+        statements.push(Parsed { kind, text, no_data, column_names, source: Arc::clone(&source) });
     }
     Ok(statements)
 }
@@ -152,6 +156,66 @@ fn without_data_clause(tokens: &[TokenWithSpan]) -> (Vec<TokenWithSpan>, bool) {
         [.., (start, Keyword::WITH), (_, Keyword::DATA)] if creates => (keep(*start), false),
         _ => (tokens.to_vec(), false),
     }
+}
+
+/// Positions of the tokens that are not white space.
+fn significant(tokens: &[TokenWithSpan]) -> Vec<usize> {
+    let counts = |t: &TokenWithSpan| !matches!(t.token, Token::Whitespace(_) | Token::EOF);
+    tokens.iter().enumerate().filter(|(_, t)| counts(t)).map(|(i, _)| i).collect()
+}
+
+fn keyword(token: &TokenWithSpan) -> Keyword {
+    match &token.token {
+        Token::Word(word) => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
+
+/// Takes the list of names out of `CREATE TABLE t (a, b) AS …`, which sqlparser reads as columns without types.
+fn without_column_names(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, Vec<String>) {
+    let places = significant(&tokens);
+    let creates = matches!(places.as_slice(), [a, b, ..] if keyword(&tokens[*a]) == Keyword::CREATE && keyword(&tokens[*b]) == Keyword::TABLE);
+    let open = places.iter().position(|i| tokens[*i].token == Token::LParen);
+    let (true, Some(open)) = (creates, open) else { return (tokens, Vec::new()) };
+    if places[..open].iter().any(|i| keyword(&tokens[*i]) == Keyword::AS) {
+        return (tokens, Vec::new());
+    }
+    let mut names = Vec::new();
+    let mut at = open + 1;
+    loop {
+        match places.get(at).map(|i| &tokens[*i].token) {
+            Some(Token::Word(word)) => {
+                names.push(if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() });
+            }
+            _ => return (tokens, Vec::new()),
+        }
+        match places.get(at + 1).map(|i| &tokens[*i].token) {
+            Some(Token::Comma) => at += 2,
+            Some(Token::RParen) => break,
+            _ => return (tokens, Vec::new()),
+        }
+    }
+    let closed = places[at + 1];
+    let follows = places.get(at + 2).is_some_and(|i| keyword(&tokens[*i]) == Keyword::AS);
+    if !follows {
+        return (tokens, Vec::new());
+    }
+    let mut kept = tokens[..places[open]].to_vec();
+    kept.extend_from_slice(&tokens[closed + 1..]);
+    (kept, names)
+}
+
+/// `TABLE name` is `SELECT * FROM name`.
+fn table_command(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let Some(first) = significant(&tokens).first().copied() else { return tokens };
+    if keyword(&tokens[first]) != Keyword::TABLE {
+        return tokens;
+    }
+    let span = tokens[first].span;
+    let with = |token| TokenWithSpan { token, span };
+    let mut replaced = vec![with(Token::make_keyword("SELECT")), with(Token::Mul), with(Token::make_keyword("FROM"))];
+    replaced.extend_from_slice(&tokens[first + 1..]);
+    replaced
 }
 
 /// Parses one expression (a column's DEFAULT).
@@ -177,12 +241,11 @@ pub(crate) fn parse_query(sql: &str) -> Result<ast::Query> {
 fn tokenize(
     sql: &str,
 ) -> std::result::Result<Vec<TokenWithSpan>, datafusion::sql::sqlparser::tokenizer::TokenizerError> {
-    Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location()
+    Tokenizer::new(&LightningDialect, sql).tokenize_with_location()
 }
 
 fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
-    static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
-    Parser::new(&DIALECT).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(tokens)
+    Parser::new(&LightningDialect).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(tokens)
 }
 
 fn parse_one(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Kind> {
@@ -332,8 +395,10 @@ fn tokenizer_error(e: &datafusion::sql::sqlparser::tokenizer::TokenizerError, so
         "Unterminated string literal" => "unterminated quoted string".to_owned(),
         m if m.starts_with("Expected close delimiter '\"'") => "unterminated quoted identifier".to_owned(),
         "Unexpected EOF while in a multi-line comment" => "unterminated /* comment".to_owned(),
-        m => m.to_lowercase(),
+        m => return Error::new(SYNTAX_ERROR, m.to_lowercase()).with_position(source.position(e.location)),
     };
+    let rest = source.script.get(source.offset(e.location)..).unwrap_or_default();
+    let message = format!("{message} at or near \"{rest}\"");
     Error::new(SYNTAX_ERROR, message).with_position(source.position(e.location))
 }
 
@@ -377,6 +442,21 @@ mod tests {
             assert_eq!(parse_script(&sql).unwrap_err().state().0, "54001", "{}", &sql[..40]);
         }
         assert!(parse_script(&format!("select 1 where true{}", " or 1 = 2".repeat(2_000))).is_ok());
+    }
+
+    #[test]
+    fn names_before_as_are_taken_out() {
+        let names = |sql: &str| parse_script(sql).unwrap().remove(0).column_names;
+        assert_eq!(names("create table t (a, \"B\") as select 1, 2"), ["a", "B"]);
+        assert!(names("create table t as select f(a) as x from u").is_empty());
+        assert!(names("create table t (a int)").is_empty());
+    }
+
+    #[test]
+    fn nested_calls_take_linear_time() {
+        let sql = format!("select {}1{}", "abs(".repeat(40), ")".repeat(40));
+        assert!(parse_script(&sql).is_ok());
+        assert!(parse_script("select make_interval(days => 3), f(a := 1)").is_ok());
     }
 
     #[test]

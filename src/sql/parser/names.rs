@@ -2,10 +2,16 @@
 //!
 //! DataFusion would call `count(*)` by its text and refuses two columns of one name. So every unnamed item of a select
 //! list gets PostgreSQL's name as an alias, and names that occur again in the same list get a mark and a number appended.
-//! [`display`] takes the mark off when results leave.
+//! Sub-queries that are expressions are left as they are: nobody can refer to their columns.
+//! [`display`] takes the mark off when results leave. Functions in FROM name their one column after themselves or their
+//! alias.
+//!
+//! The same pass brings two spellings to forms DataFusion plans: `EXISTS` in a select list becomes a count compared with
+//! zero, and numbers with an exponent become plain decimals.
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Ident, ObjectName, SelectItem, SetExpr, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    self, Expr, Ident, ObjectName, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, VisitMut,
+    VisitorMut, WildcardAdditionalOptions,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -20,23 +26,194 @@ pub(crate) fn display(name: &str) -> &str {
 
 /// Names every unnamed column of every select list in `query`.
 pub(crate) fn name_columns(query: &mut ast::Query) {
-    let _ = query.visit(&mut Namer);
+    let _ = query.visit(&mut Namer { unnamed: false });
 }
 
-struct Namer;
+struct Namer {
+    /// The next query stands in an expression, where its columns need no names.
+    unnamed: bool,
+}
 
 impl VisitorMut for Namer {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
-        name_set(&mut query.body);
+        if !std::mem::take(&mut self.unnamed) {
+            name_set(&mut query.body);
+        }
+        fetch_as_limit(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        name_function_column(factor);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.unnamed |= match &*expr {
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => true,
+            Expr::Function(function) => matches!(function.args, ast::FunctionArguments::Subquery(_)),
+            _ => false,
+        };
+        if let Expr::Value(value) = expr
+            && let ast::Value::Number(text, long) = &value.value
+            && text.contains(['e', 'E'])
+        {
+            *expr = match plain_decimal(text) {
+                Some(plain) => Expr::value(ast::Value::Number(plain, *long)),
+                None => double_precision(text.clone()),
+            };
+        }
         ControlFlow::Continue(())
     }
 }
 
+/// `FETCH FIRST n ROWS ONLY` is `LIMIT n`.
+fn fetch_as_limit(query: &mut ast::Query) {
+    let plain = query.fetch.as_ref().is_some_and(|f| !f.with_ties && !f.percent);
+    if !plain {
+        return;
+    }
+    let one = || Expr::value(ast::Value::Number("1".to_owned(), false));
+    match &mut query.limit_clause {
+        Some(ast::LimitClause::LimitOffset { limit: limit @ None, .. }) => {
+            *limit = Some(query.fetch.take().and_then(|f| f.quantity).unwrap_or_else(one));
+        }
+        None => {
+            let limit = Some(query.fetch.take().and_then(|f| f.quantity).unwrap_or_else(one));
+            query.limit_clause = Some(ast::LimitClause::LimitOffset { limit, offset: None, limit_by: Vec::new() });
+        }
+        Some(_) => {}
+    }
+}
+
+/// Digits a `numeric` can have.
+const NUMERIC_DIGITS_MAX: usize = 38;
+
+/// `1.5e-3` as `0.0015`; `None` when that has too many digits.
+fn plain_decimal(text: &str) -> Option<String> {
+    let (mantissa, exponent) = text.split_once(['e', 'E'])?;
+    let exponent: i64 = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let point = i64::try_from(whole.len()).ok()?.checked_add(exponent)?;
+    let length = i64::try_from(digits.len()).ok()?;
+    if point.unsigned_abs() as usize > NUMERIC_DIGITS_MAX || digits.len() > NUMERIC_DIGITS_MAX {
+        return None;
+    }
+    let plain = if point <= 0 {
+        format!("0.{}{digits}", "0".repeat(point.unsigned_abs() as usize))
+    } else if point >= length {
+        // A point keeps it from becoming an integer.
+        format!("{digits}{}.0", "0".repeat((point - length) as usize))
+    } else {
+        let (whole, fraction) = digits.split_at(point as usize);
+        format!("{whole}.{fraction}")
+    };
+    (plain.len() <= NUMERIC_DIGITS_MAX + 2).then_some(plain)
+}
+
+fn double_precision(text: String) -> Expr {
+    Expr::Cast {
+        kind: ast::CastKind::Cast,
+        expr: Box::new(Expr::value(ast::Value::SingleQuotedString(text))),
+        data_type: ast::DataType::DoublePrecision,
+        array: false,
+        format: None,
+    }
+}
+
+/// `generate_series(1, 3) g` has the column `g`.
+fn name_function_column(factor: &mut TableFactor) {
+    let (alias, default) = match factor {
+        TableFactor::Table { name, alias, args: Some(_), with_ordinality: false, .. } => {
+            let qualified = name.0.len() > 1;
+            let name = last_name(name);
+            if qualified || !matches!(name.as_str(), "generate_series" | "range") {
+                return;
+            }
+            (alias, name)
+        }
+        TableFactor::UNNEST {
+            alias: alias @ Some(_), array_exprs, with_ordinality: false, with_offset: false, ..
+        } if array_exprs.len() == 1 => (alias, "unnest".to_owned()),
+        _ => return,
+    };
+    let alias = alias.get_or_insert_with(|| TableAlias {
+        explicit: false,
+        name: Ident::new(default),
+        columns: Vec::new(),
+        at: None,
+    });
+    if alias.columns.is_empty() {
+        alias.columns = vec![TableAliasColumnDef { name: alias.name.clone(), data_type: None }];
+    }
+}
+
+/// EXISTS outside WHERE and HAVING: DataFusion plans it only there.
+struct ExistsToCount {
+    /// Queries entered.
+    depth: usize,
+}
+
+impl VisitorMut for ExistsToCount {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        if let Expr::Exists { subquery, negated } = expr
+            && let Some(count) = counting(subquery)
+        {
+            let op = if *negated { ast::BinaryOperator::Eq } else { ast::BinaryOperator::Gt };
+            let zero = Expr::value(ast::Value::Number("0".to_owned(), false));
+            let compared = Expr::BinaryOp { left: Box::new(Expr::Subquery(count)), op, right: Box::new(zero) };
+            *expr = Expr::Nested(Box::new(compared));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The query that counts the rows of `query`, if it is a plain SELECT.
+fn counting(query: &ast::Query) -> Option<Box<ast::Query>> {
+    let plain = query.limit_clause.is_none() && query.fetch.is_none();
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let ungrouped = matches!(&select.group_by, ast::GroupByExpr::Expressions(e, m) if e.is_empty() && m.is_empty());
+    if !plain || !ungrouped || select.having.is_some() {
+        return None;
+    }
+    let count = crate::parser::parse_expression("count(*)").ok()?;
+    let mut query = query.clone();
+    query.order_by = None;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.distinct = None;
+        select.projection = vec![SelectItem::ExprWithAlias { expr: count, alias: Ident::with_quote('"', "count") }];
+    }
+    Some(Box::new(query))
+}
+
 fn name_set(body: &mut SetExpr) {
     match body {
-        SetExpr::Select(select) => name_list(&mut select.projection),
+        SetExpr::Select(select) => {
+            name_list(&mut select.projection);
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                    let _ = expr.visit(&mut ExistsToCount { depth: 0 });
+                }
+            }
+        }
         SetExpr::SetOperation { left, right, .. } => {
             name_set(left);
             name_set(right);
@@ -179,6 +356,14 @@ mod tests {
                 other => other.to_string(),
             })
             .collect()
+    }
+
+    #[test]
+    fn exponents_become_plain_decimals() {
+        for (text, plain) in [("1e3", "1000.0"), ("1.5e-3", "0.0015"), ("12.5E1", "125.0"), ("1.25e1", "12.5")] {
+            assert_eq!(plain_decimal(text).as_deref(), Some(plain));
+        }
+        assert_eq!(plain_decimal("1e308"), None);
     }
 
     #[test]

@@ -354,7 +354,12 @@ fn error(state: &'static str, message: String) -> DataFusionError {
 }
 
 fn current_schema(view: &CatalogView) -> Value {
-    view.statement.search_path.iter().find(|schema| *schema != "pg_catalog").into()
+    // The system's schemas can be searched, but nothing is created in them.
+    let is_users = |name: &&String| {
+        let schema = view.statement.catalog.schema(view.statement.database, name);
+        schema.is_some_and(|schema| !schema.is_system())
+    };
+    view.statement.search_path.iter().find(is_users).into()
 }
 
 fn current_schemas(view: &CatalogView, args: &[Value]) -> Result<Value> {

@@ -61,6 +61,18 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item
+                && let Some(expr) = keyword_function(ident)
+            {
+                let alias = Ident::new(ident.value.to_lowercase());
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         match expr {
             Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
@@ -538,7 +550,7 @@ fn is_limit_one(clause: &LimitClause) -> bool {
     let LimitClause::LimitOffset { limit: Some(Expr::Value(limit)), offset: None, limit_by } = clause else {
         return false;
     };
-    limit_by.is_empty() && matches!(&limit.value, Value::Number(number, _) if number.to_string() == "1")
+    limit_by.is_empty() && matches!(&limit.value, Value::Number(number, _) if number == "1")
 }
 
 fn order_expressions(query: &Query) -> Result<Vec<OrderByExpr>, ()> {
@@ -557,7 +569,7 @@ fn order_by_output(order: Vec<OrderByExpr>, output: &Expr) -> Option<Vec<OrderBy
             if let Expr::Value(value) = &item.expr
                 && let Value::Number(number, _) = &value.value
             {
-                if number.to_string() != "1" {
+                if number != "1" {
                     return None;
                 }
                 item.expr = output.clone();

@@ -336,7 +336,7 @@ struct Tabulation {
 impl Tabulation {
     fn new(data_type: &DataType, low: i64, span: usize) -> Self {
         let mut bits = vec![u64::MAX; span.div_ceil(64)];
-        if span % 64 != 0
+        if !span.is_multiple_of(64)
             && let Some(last) = bits.last_mut()
         {
             *last = (1 << (span % 64)) - 1;

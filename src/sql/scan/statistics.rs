@@ -64,7 +64,7 @@ pub(super) fn filtered(base: &Statistics, selectivity: f64) -> Statistics {
     let rows = base.num_rows.get_value().copied().unwrap_or(0);
     let kept = ((rows as f64 * selectivity).ceil() as usize).clamp(usize::from(rows > 0), rows);
     let share = if rows == 0 { 0.0 } else { kept as f64 / rows as f64 };
-    let scale = |value: &Precision<usize>| value.clone().to_inexact().with_estimated_selectivity(share);
+    let scale = |value: &Precision<usize>| value.to_inexact().with_estimated_selectivity(share);
     let column_statistics = base.column_statistics.iter().map(|column| {
         let mut column = column.clone().to_inexact();
         column.null_count = scale(&column.null_count);

@@ -2,7 +2,7 @@
 
 use super::LightningTable;
 use crate::optimizer;
-use arrow::array::{Array, ArrayRef, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::MemTable;
@@ -58,10 +58,10 @@ fn contexts() -> (SessionContext, SessionContext) {
     }
     appender.finish(&mut transaction).unwrap();
     transaction.commit().unwrap();
-    let builder = SessionStateBuilder::new().with_config(optimizer::session_config(2)).with_default_features();
+    let builder = SessionStateBuilder::new().with_config(optimizer::session_config(2, 1 << 30)).with_default_features();
     let ours = SessionContext::new_with_state(optimizer::install(builder).build());
     ours.register_table("t", Arc::new(LightningTable::new(engine.snapshot(), table, "t", schema()))).unwrap();
-    let config = optimizer::session_config(1);
+    let config = optimizer::session_config(1, 1 << 30);
     let plain = SessionContext::new_with_config(config);
     plain.register_table("t", Arc::new(MemTable::try_new(schema(), vec![batches()]).unwrap())).unwrap();
     (ours, plain)

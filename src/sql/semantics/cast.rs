@@ -46,7 +46,7 @@ pub(super) fn literal(value: &ScalarValue, to: PgType, zone: Tz) -> Result<Optio
     if to.is_string() {
         array = convert::convert(&array, types::TEXT, to, Context::Explicit, zone)?;
     }
-    let metadata = types::metadata(to).map(|m| FieldMetadata::from(m));
+    let metadata = types::metadata(to).map(FieldMetadata::from);
     Ok(Some(Expr::Literal(ScalarValue::try_from_array(&array, 0)?, metadata)))
 }
 

@@ -26,12 +26,21 @@ impl AnalyzerRule for PostgresExpressions {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        let zone = cast::zone(config);
-        Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, zone))?.data)
+        // The two halves of a recursive query were given equal types already; narrowing literals in one would part them.
+        let recursive = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
+        let pass = Pass { zone: cast::zone(config), narrow_literals: !recursive };
+        Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, pass))?.data)
     }
 }
 
-fn rewrite_node(plan: LogicalPlan, zone: Tz) -> Result<Transformed<LogicalPlan>> {
+/// What the whole pass agrees on.
+#[derive(Clone, Copy)]
+struct Pass {
+    zone: Tz,
+    narrow_literals: bool,
+}
+
+fn rewrite_node(plan: LogicalPlan, pass: Pass) -> Result<Transformed<LogicalPlan>> {
     // Their numbers are counts of rows, or already computed.
     if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::TableScan(_)) {
         return Ok(Transformed::no(plan));
@@ -43,7 +52,7 @@ fn rewrite_node(plan: LogicalPlan, zone: Tz) -> Result<Transformed<LogicalPlan>>
     let names = NamePreserver::new(&plan);
     let rewritten = plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        let rewritten = rewrite_expr(expr, &schema, zone)?;
+        let rewritten = rewrite_expr(expr, &schema, pass)?;
         Ok(rewritten.update_data(|e| name.restore(e)))
     })?;
     if !rewritten.transformed {
@@ -72,7 +81,7 @@ fn external<T>(e: Error) -> Result<T> {
 
 /// Rewrites an expression from its leaves up. Arguments of aggregates and window functions may have to be literals of
 /// a certain type, so those that are literals stay as they are.
-fn rewrite_expr(expr: Expr, schema: &DFSchema, zone: Tz) -> Result<Transformed<Expr>> {
+fn rewrite_expr(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
     expr.transform_down_up(
         |e| match e {
             Expr::AggregateFunction(_) | Expr::WindowFunction(_) if has_literal_argument(&e) => {
@@ -80,7 +89,7 @@ fn rewrite_expr(expr: Expr, schema: &DFSchema, zone: Tz) -> Result<Transformed<E
             }
             other => Ok(Transformed::no(other)),
         },
-        |e| rewrite_one(e, schema, zone),
+        |e| rewrite_one(e, schema, pass),
     )
 }
 
@@ -98,18 +107,20 @@ fn has_literal_argument(expr: &Expr) -> bool {
     args.iter().any(|a| matches!(a, Expr::Literal(..)))
 }
 
-fn rewrite_one(expr: Expr, schema: &DFSchema, zone: Tz) -> Result<Transformed<Expr>> {
+fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
     match expr {
-        Expr::Literal(ScalarValue::Int64(Some(value)), metadata) => match i32::try_from(value) {
-            Ok(narrow) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(narrow)), metadata))),
-            Err(_) => Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), metadata))),
-        },
+        Expr::Literal(ScalarValue::Int64(Some(value)), metadata) if pass.narrow_literals => {
+            match i32::try_from(value) {
+                Ok(narrow) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(narrow)), metadata))),
+                Err(_) => Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), metadata))),
+            }
+        }
         Expr::Cast(ref cast) => {
             let Ok((_, from)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(expr)) };
             let open = matches!(cast.expr.as_ref(), Expr::Literal(value, None) if is_open(value));
             let from = if open || from.data_type() == &DataType::Null { types::UNKNOWN } else { types::pg_type(&from) };
             let to = types::pg_type(&cast.field);
-            match cast::planned(&cast.expr, from, to, zone) {
+            match cast::planned(&cast.expr, from, to, pass.zone) {
                 Ok(Some(planned)) => Ok(Transformed::yes(planned)),
                 Ok(None) => Ok(Transformed::no(expr)),
                 Err(e) => external(e),

@@ -5,9 +5,11 @@ use crate::error::Error;
 use crate::sqlstate::{DATATYPE_MISMATCH, UNDEFINED_FUNCTION};
 use crate::text::datetime;
 use crate::types::{self, PgType};
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, IntervalMonthDayNanoArray};
 use arrow::compute::cast as arrow_cast;
-use arrow::datatypes::{DataType, Date32Type, Int64Type};
+use arrow::datatypes::{
+    DataType, Date32Type, Float64Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -62,6 +64,12 @@ fn operand(expr: &Expr, schema: &DFSchema) -> Option<Operand> {
         && is_open(value)
     {
         return Some(Operand { pg: types::UNKNOWN, open: true });
+    }
+    if let Expr::Literal(ScalarValue::Int64(Some(value)), _) = expr
+        && i32::try_from(*value).is_ok()
+    {
+        // It is narrowed when the plan is analyzed.
+        return Some(Operand { pg: types::INT4, open: false });
     }
     let (_, field) = expr.to_field(schema).ok()?;
     if field.data_type() == &DataType::Null {
@@ -225,11 +233,92 @@ fn date_arithmetic(raw: &RawBinaryExpr, left: PgType, right: PgType) -> Option<E
         BinaryOperator::Plus if integer(left) && date(right) => (Days::Add, [&raw.right, &raw.left]),
         BinaryOperator::Minus if date(left) && integer(right) => (Days::Subtract, [&raw.left, &raw.right]),
         BinaryOperator::Minus if date(left) && date(right) => (Days::Between, [&raw.left, &raw.right]),
-        _ => return None,
+        _ => return interval_arithmetic(raw, left, right),
     };
     let function = DateArithmetic { kind, signature: Signature::any(2, Volatility::Immutable) };
     let function = Arc::new(ScalarUDF::new_from_impl(function));
     Some(Expr::ScalarFunction(ScalarFunction::new_udf(function, args.into_iter().cloned().collect())))
+}
+
+/// `interval * number`, `number * interval`, `interval / number`.
+fn interval_arithmetic(raw: &RawBinaryExpr, left: PgType, right: PgType) -> Option<Expr> {
+    let interval = |pg: PgType| pg.oid == types::INTERVAL.oid;
+    let (divide, args) = match raw.op {
+        BinaryOperator::Multiply if interval(left) && is_number(right) => (false, [&raw.left, &raw.right]),
+        BinaryOperator::Multiply if is_number(left) && interval(right) => (false, [&raw.right, &raw.left]),
+        BinaryOperator::Divide if interval(left) && is_number(right) => (true, [&raw.left, &raw.right]),
+        _ => return None,
+    };
+    let function = IntervalScale { divide, signature: Signature::any(2, Volatility::Immutable) };
+    let function = Arc::new(ScalarUDF::new_from_impl(function));
+    Some(Expr::ScalarFunction(ScalarFunction::new_udf(function, args.into_iter().cloned().collect())))
+}
+
+/// An interval times (or divided by) a number; fractions of months become days of a month of 30, fractions of days time.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct IntervalScale {
+    divide: bool,
+    signature: Signature,
+}
+
+impl IntervalScale {
+    fn scale(&self, value: IntervalMonthDayNano, factor: f64) -> Result<IntervalMonthDayNano> {
+        let fail = |state, message: &str| DataFusionError::External(Box::new(Error::new(state, message)));
+        let factor = match self.divide {
+            true if factor == 0.0 => return Err(fail(crate::sqlstate::DIVISION_BY_ZERO, "division by zero")),
+            true => 1.0 / factor,
+            false => factor,
+        };
+        let months = f64::from(value.months) * factor;
+        let days = f64::from(value.days) * factor;
+        let days_of_months = (months.fract() * 30.0 * 1e6).round() / 1e6;
+        let seconds = ((days.fract() + days_of_months.fract()) * 86_400.0 * 1e6).round() / 1e6;
+        let micros = (value.nanoseconds as f64 / 1e3 * factor + seconds * 1e6).round();
+        let whole_days = days.trunc() + days_of_months.trunc();
+        let fits = |v: f64| v.abs() <= f64::from(i32::MAX);
+        if !fits(months) || !fits(whole_days) || micros.abs() > i64::MAX as f64 / 1e3 {
+            return Err(fail(crate::sqlstate::DATETIME_FIELD_OVERFLOW, "interval out of range"));
+        }
+        Ok(IntervalMonthDayNano::new(months.trunc() as i32, whole_days as i32, micros as i64 * 1000))
+    }
+}
+
+impl ScalarUDFImpl for IntervalScale {
+    fn name(&self) -> &str {
+        if self.divide { "interval_div" } else { "interval_mul" }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Interval(IntervalUnit::MonthDayNano))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let [intervals, factors] = args.args.as_slice() else {
+            return Err(DataFusionError::Internal("interval arithmetic has two arguments".to_owned()));
+        };
+        let intervals = intervals.to_array(rows)?;
+        let factors = arrow_cast(&factors.to_array(rows)?, &DataType::Float64)?;
+        let pairs = intervals
+            .as_primitive::<IntervalMonthDayNanoType>()
+            .iter()
+            .zip(factors.as_primitive::<Float64Type>().iter());
+        let scaled = pairs.map(|(value, factor)| match (value, factor) {
+            (Some(value), Some(factor)) => self.scale(value, factor).map(Some),
+            _ => Ok(None),
+        });
+        let result: ArrayRef = Arc::new(scaled.collect::<Result<IntervalMonthDayNanoArray>>()?);
+        Ok(if constant {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
+        } else {
+            ColumnarValue::Array(result)
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -314,6 +403,18 @@ mod tests {
         let right: ArrayRef = Arc::new(Date32Array::from(vec![3, 3]));
         let days = function.compute(&left, &right).unwrap();
         assert_eq!(days.as_primitive::<arrow::datatypes::Int32Type>().iter().collect::<Vec<_>>(), [Some(7), None]);
+    }
+
+    #[test]
+    fn intervals_scale_with_their_fractions() {
+        let by = |divide, value, factor| {
+            IntervalScale { divide, signature: Signature::any(2, Volatility::Immutable) }.scale(value, factor).unwrap()
+        };
+        let month = IntervalMonthDayNano::new(1, 0, 0);
+        assert_eq!(by(false, month, 1.5), IntervalMonthDayNano::new(1, 15, 0));
+        let day = IntervalMonthDayNano::new(0, 1, 0);
+        assert_eq!(by(true, day, 2.0), IntervalMonthDayNano::new(0, 0, 43_200_000_000_000));
+        assert_eq!(by(false, day, -2.0), IntervalMonthDayNano::new(0, -2, 0));
     }
 
     #[test]

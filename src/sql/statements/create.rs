@@ -72,11 +72,23 @@ pub(super) async fn schema(run: &Run, statement: &Statement) -> Result<Outcome> 
 pub(super) async fn table(run: &Run, create: &CreateTable) -> Result<Outcome> {
     refuse(create)?;
     if let Some(query) = &create.query {
-        let names = create.columns.iter().map(|c| folded(&c.name)).collect();
+        let names = if run.parsed.column_names.is_empty() {
+            create.columns.iter().map(|c| folded(&c.name)).collect()
+        } else {
+            run.parsed.column_names.clone()
+        };
         if create.columns.iter().any(|c| c.data_type != DataType::Unspecified || !c.options.is_empty()) {
             return Err(Error::new(SYNTAX_ERROR, "CREATE TABLE AS takes column names without types"));
         }
         return table_as(run, &create.name, names, query, create.if_not_exists, "CREATE TABLE AS").await;
+    }
+    if create.columns.is_empty() {
+        let written = run.parsed.text.trim_end().ends_with(')');
+        return Err(if written {
+            Error::unsupported("a table without columns")
+        } else {
+            Error::new(SYNTAX_ERROR, "syntax error at end of input")
+        });
     }
     let name = Name::new(run, &create.name)?;
     let columns = Columns::read(run, &name.name, create)?;

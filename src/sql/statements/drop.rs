@@ -66,6 +66,10 @@ impl Drop<'_> {
             {
                 return Err(Error::new(INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist")));
             }
+            if name.is_system(&context) {
+                let message = format!("permission denied: \"{}\" is a system catalog", name.name);
+                return Err(Error::new(INSUFFICIENT_PRIVILEGE, message));
+            }
             return self.missing(kind, &name.display(), if_exists, UNDEFINED_TABLE);
         };
         if relation.kind() != kind {

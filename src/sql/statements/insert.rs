@@ -21,11 +21,16 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Insert, ObjectName, Query, SetExpr, TableObject, UnaryOperator, Value,
+    Expr, Ident, Insert, ObjectName, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableObject,
+    UnaryOperator, Value, Visit, Visitor,
 };
 use futures::StreamExt;
 use lightning_catalog::Table;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+
+/// Rows of a VALUES list with sub-queries: each is a level of the plan.
+const UNION_ROWS_MAX: usize = 400;
 
 /// Where rows go: the table and, for each source column, the column it fills.
 #[derive(Debug)]
@@ -372,6 +377,7 @@ pub(crate) fn sources(
 fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
     let mut query = query.clone();
     if let SetExpr::Values(values) = query.body.as_mut() {
+        let has_subquery = values.visit(&mut FindQuery).is_break();
         for row in &mut values.rows {
             for (expr, column) in row.content.iter_mut().zip(&target.columns) {
                 if let Some(Cell::Default) = cell(expr) {
@@ -379,11 +385,65 @@ fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
                         Some(text) => parser::parse_expression(text)?,
                         None => Expr::value(Value::Null),
                     };
+                } else if let Some(Cell::Text(_)) = cell(expr) {
+                    type_literal(expr, column_type(&target.table.columns[*column]))?;
                 }
             }
         }
+        if has_subquery {
+            let rows = values.rows.iter().map(|row| row.content.clone()).collect();
+            *query.body = union_of(rows)?;
+        }
     }
     Ok(query)
+}
+
+/// Gives a string literal the type of the column it goes to, so that it agrees with the expressions above and below it.
+fn type_literal(expr: &mut Expr, pg: PgType) -> Result<()> {
+    if pg.is_string() {
+        return Ok(());
+    }
+    let mut typed = parser::parse_expression(&format!("NULL::{}", pg.sql_name()))?;
+    if let Expr::Cast { expr: inner, .. } = &mut typed {
+        std::mem::swap(inner.as_mut(), expr);
+        *expr = typed;
+    }
+    Ok(())
+}
+
+/// Stops at the first sub-query.
+struct FindQuery;
+
+impl Visitor for FindQuery {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+/// Rows as `SELECT … UNION ALL SELECT …`: DataFusion evaluates a VALUES list before its sub-queries ran.
+fn union_of(rows: Vec<Vec<Expr>>) -> Result<SetExpr> {
+    if rows.len() > UNION_ROWS_MAX {
+        return Err(parser::too_deep());
+    }
+    let mut union: Option<SetExpr> = None;
+    for row in rows {
+        let mut query = parser::parse_query("SELECT NULL")?;
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            select.projection = row.into_iter().map(SelectItem::UnnamedExpr).collect();
+        }
+        union = Some(match union {
+            None => *query.body,
+            Some(left) => SetExpr::SetOperation {
+                left: Box::new(left),
+                op: SetOperator::Union,
+                set_quantifier: SetQuantifier::All,
+                right: query.body,
+            },
+        });
+    }
+    union.ok_or_else(|| Error::new(SYNTAX_ERROR, "VALUES lists must not be empty"))
 }
 
 /// Types of the parameters of an INSERT: those of the columns they go to, or what the query says.

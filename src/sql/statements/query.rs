@@ -3,7 +3,7 @@
 use super::setting::text_rows;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::plan::{named_query_plan, physical_plan, start};
+use crate::plan::{executable, named_query_plan, physical_plan, start};
 use crate::prepared::{PlanKey, bind};
 use crate::provider::state_for;
 use crate::session::{Prepared, Run};
@@ -12,7 +12,9 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
-use datafusion::sql::sqlparser::ast::{AnalyzeFormat, AnalyzeFormatKind, Expr, Query, Statement, UtilityOption, Value};
+use datafusion::sql::sqlparser::ast::{
+    AnalyzeFormat, AnalyzeFormatKind, Expr, Insert, Query, Statement, UtilityOption, Value,
+};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,8 +40,7 @@ pub(super) async fn select(run: &Run, query: &Query, prepared: Option<&Prepared>
     };
     let plan = bind(plan, run, prepared)?;
     run.active.check()?;
-    let logical = Arc::clone(plan.schema().inner());
-    let physical = physical_plan(&state, &plan).await?;
+    let (logical, physical) = executable(&state, &plan).await?;
     let stream = start(&state, physical)?;
     Ok(Outcome::Rows(present::rows(&logical, stream, "SELECT", &run.active, &run.session.transactions)))
 }
@@ -65,8 +66,11 @@ pub(super) async fn explain(run: &Run, statement: &Statement) -> Result<Outcome>
     {
         return Err(Error::unsupported(format!("EXPLAIN format {format}")));
     }
-    let Statement::Query(query) = statement.as_ref() else {
-        return Err(Error::unsupported("EXPLAIN of a statement other than a query"));
+    let (query, target) = match statement.as_ref() {
+        Statement::Query(query) => (query, None),
+        Statement::Insert(Insert { source: Some(query), table, .. }) if !wanted.analyze => (query, Some(table)),
+        Statement::Insert(_) if wanted.analyze => return Err(Error::unsupported("EXPLAIN ANALYZE of INSERT")),
+        _ => return Err(Error::unsupported("EXPLAIN of a statement other than a query or INSERT")),
     };
     let context = run.session.context()?;
     let mut state = state_for(&run.session.base, &run.session.info, &context);
@@ -81,6 +85,10 @@ pub(super) async fn explain(run: &Run, statement: &Statement) -> Result<Outcome>
         let optimized = if wanted.verbose { Some(state.optimize(&plan)?) } else { None };
         plan_lines(optimized.as_ref(), &physical, wanted)
     };
+    if let Some(target) = target {
+        lines.iter_mut().for_each(|line| line.insert_str(0, "  "));
+        lines.insert(0, format!("Insert on {target}"));
+    }
     if wanted.analyze {
         lines.insert(lines.len() - 1, format!("Planning Time: {:.3} ms", planning.as_secs_f64() * 1e3));
     }

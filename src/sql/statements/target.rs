@@ -79,7 +79,8 @@ impl Name {
         }
     }
 
-    fn is_system(&self, context: &StatementContext) -> bool {
+    /// Whether it names a table of a system schema.
+    pub(crate) fn is_system(&self, context: &StatementContext) -> bool {
         let Some(schema) = &self.schema else { return false };
         let system = context.catalog.schema(context.database, schema).is_some_and(|s| s.is_system());
         system

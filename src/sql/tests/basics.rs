@@ -93,6 +93,7 @@ async fn casts_and_literals_follow_postgresql() {
         ("select 7 / 2, 7 % 2, -7 / 2, 7.0 / 2", "3|1|-3|3.5000000000"),
         ("select ts::date, ts::timestamp from t", "2024-01-31|2024-01-31 00:00:00"),
         ("select '{1,2}'::int[]", "{1,2}"),
+        ("select 1 union all select 2.5 order by 1", "1.0\n2.5"),
         ("select sum(9223372036854775807) from (values (1), (2)) v", "18446744073709551614"),
         ("select count(*) from t where ts = '2024-01-31 00:00:00+00'", "1"),
     ] {

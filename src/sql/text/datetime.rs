@@ -211,11 +211,10 @@ fn clock(text: &str) -> Option<i64> {
     let mut half = None;
     if rest.len() > 2
         && let Some((head, suffix)) = rest.split_at_checked(rest.len() - 2)
+        && (suffix.eq_ignore_ascii_case("am") || suffix.eq_ignore_ascii_case("pm"))
     {
-        if suffix.eq_ignore_ascii_case("am") || suffix.eq_ignore_ascii_case("pm") {
-            half = Some(suffix.eq_ignore_ascii_case("pm"));
-            rest = head.trim_end();
-        }
+        half = Some(suffix.eq_ignore_ascii_case("pm"));
+        rest = head.trim_end();
     }
     let mut parts = rest.split(':');
     let mut hour: i64 = number(parts.next()?)?;

@@ -269,7 +269,7 @@ fn clock(out: &mut Vec<u8>, micros: u64) {
         return;
     }
     let mut width = 6;
-    while fraction % 10 == 0 {
+    while fraction.is_multiple_of(10) {
         fraction /= 10;
         width -= 1;
     }

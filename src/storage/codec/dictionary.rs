@@ -31,6 +31,8 @@ use std::sync::Arc;
 const ENTRIES_MAX: usize = 1 << 14;
 /// Most bytes of a dictionary: a point read has to load all of it.
 const DICTIONARY_BYTES_MAX: usize = 256 * 1024;
+/// Longest entry, so that dictionary pages keep to their size.
+const ENTRY_BYTES_MAX: usize = 16 * 1024;
 /// Rows after which a column of mostly distinct values is given up.
 const TRIAL_ROWS: usize = 4096;
 
@@ -66,7 +68,8 @@ impl Encoded {
                     bytes += value.len() + 4;
                     let distinct = entries.len() + 1;
                     let hopeless = row >= TRIAL_ROWS && distinct > row / 2;
-                    if distinct > ENTRIES_MAX || bytes > DICTIONARY_BYTES_MAX || hopeless {
+                    let too_large = bytes > DICTIONARY_BYTES_MAX || value.len() > ENTRY_BYTES_MAX;
+                    if distinct > ENTRIES_MAX || too_large || hopeless {
                         return None;
                     }
                     let code = entries.len() as u32;

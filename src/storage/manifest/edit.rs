@@ -13,10 +13,28 @@
 //!   8 next ids    8 table, 8 segment
 //! ```
 
-use super::state::SegmentRecord;
 use crate::error::Error;
 use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
 use crate::table::TableDefinition;
+
+/// A segment in the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentRecord {
+    /// Its id, and the name of its file.
+    pub(crate) id: SegmentId,
+    /// Oldest commit with rows in it.
+    pub(crate) begin_ts: Timestamp,
+    /// Commit that truncated its table; never `Timestamp(0)`.
+    pub(crate) end_ts: Option<Timestamp>,
+    /// Newest record with rows in it.
+    pub(crate) lsn: Lsn,
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+    /// Number of its delete vectors' file; 0 while nothing was deleted.
+    pub(crate) delete_generation: u64,
+}
 
 /// One change of the manifest's state.
 #[derive(Clone, Debug)]

@@ -29,6 +29,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use edit::ManifestEdit;
-pub(crate) use state::{ManifestState, SegmentRecord, TableState};
+pub(crate) use edit::{ManifestEdit, SegmentRecord};
+pub(crate) use state::{ManifestState, TableState};
 pub(crate) use store::{Manifest, inspect};

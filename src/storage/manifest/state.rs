@@ -1,6 +1,6 @@
 //! What the manifest says, and what each edit does to it.
 
-use super::edit::ManifestEdit;
+use super::edit::{ManifestEdit, SegmentRecord};
 use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
 use crate::table::TableDefinition;
 use std::collections::BTreeMap;
@@ -40,25 +40,6 @@ pub(crate) struct TableState {
     pub(crate) flushed_lsn: Lsn,
     /// Its segments, in the order they were added.
     pub(crate) segments: Vec<SegmentRecord>,
-}
-
-/// A segment in the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SegmentRecord {
-    /// Its id, and the name of its file.
-    pub(crate) id: SegmentId,
-    /// Oldest commit with rows in it.
-    pub(crate) begin_ts: Timestamp,
-    /// Commit that truncated its table; never `Timestamp(0)`.
-    pub(crate) end_ts: Option<Timestamp>,
-    /// Newest record with rows in it.
-    pub(crate) lsn: Lsn,
-    /// Rows.
-    pub(crate) rows: u64,
-    /// Bytes of the file.
-    pub(crate) bytes: u64,
-    /// Number of its delete vectors' file; 0 while nothing was deleted.
-    pub(crate) delete_generation: u64,
 }
 
 impl ManifestState {

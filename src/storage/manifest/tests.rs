@@ -2,8 +2,8 @@
 //!
 //! States are compared by the bytes of the edits that build them.
 
-use super::edit::{ManifestEdit, decode_edits, encode_edits};
-use super::state::{ManifestState, SegmentRecord};
+use super::edit::{ManifestEdit, SegmentRecord, decode_edits, encode_edits};
+use super::state::ManifestState;
 use super::store::{Manifest, inspect};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
@@ -162,7 +162,7 @@ fn edits_that_make_no_sense_are_refused_and_change_nothing() {
         schema_version: 1,
         created_at: Timestamp(1),
     };
-    manifest.append(&[create.clone()]).unwrap();
+    manifest.append(std::slice::from_ref(&create)).unwrap();
     let before = bytes(manifest.state());
     let table = TableId(1024);
     for bad in [

@@ -10,5 +10,4 @@ mod flush;
 mod full_disk;
 mod model;
 mod support;
-mod torture;
 mod transactions;

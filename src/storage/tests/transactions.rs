@@ -104,3 +104,17 @@ fn many_small_commits_leave_few_blocks() {
     assert_eq!(ids(&snapshot, table), (0..300).collect::<Vec<_>>());
     assert_eq!(snapshot.table(table).unwrap().mem_rows, 300);
 }
+
+#[test]
+fn many_small_appends_in_one_transaction_stay_cheap_and_visible() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..50_000);
+    let mut txn = engine.begin();
+    for id in 0..3000 {
+        txn.refresh();
+        assert_eq!(txn.snapshot().table(table).unwrap().rows, 50_000 + id as u64);
+        txn.append(table, rows([50_000 + id])).unwrap();
+    }
+    txn.commit().unwrap();
+    assert_eq!(ids(&engine.snapshot(), table), (0..53_000).collect::<Vec<_>>());
+}

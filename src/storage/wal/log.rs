@@ -272,7 +272,12 @@ impl Wal {
         if !is_empty && self.writer.position() + group_bytes > self.options.file_bytes {
             self.next_file()?;
         }
-        match self.writer.append(&frames, self.ahead_to()) {
+        let written = match self.writer.append(&frames, self.ahead_to()) {
+            // Dropping a table, say, must not fail for want of zeros.
+            Err(AppendFailure::Undone(e)) if e.kind() == io::ErrorKind::StorageFull => self.writer.append(&frames, 0),
+            outcome => outcome,
+        };
+        match written {
             Ok(()) => {
                 self.last_lsn = Lsn(self.last_lsn.0 + frames.len() as u64);
                 self.unproven = true;

@@ -35,11 +35,11 @@
 //!   that remains of the tail can never continue the chain;
 //! - after a failed sync nothing is written any more: the outcome of what was written is unknown.
 
-mod directory;
-mod file;
 mod frame;
-mod inspect;
+mod file;
+mod directory;
 mod log;
+mod inspect;
 #[cfg(test)]
 mod tests;
 

@@ -13,7 +13,6 @@ use fastrand::Rng;
 use lightning_vfs::{Fault, FaultyVfs, MemoryVfs, OpenMode, OperationKind, RealVfs, Vfs};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 const SMALL: WalOptions = WalOptions { file_bytes: 48 << 10, ahead_bytes: 16 << 10 };
 
@@ -292,6 +291,21 @@ fn a_full_disk_refuses_records_and_nothing_else() {
         run.commit().unwrap();
         crash_and_check(&run, seed, &format!("seed {seed}"));
     }
+}
+
+#[test]
+fn a_nearly_full_disk_takes_small_groups_without_zeros_ahead() {
+    let vfs = FaultyVfs::new(1);
+    let (mut wal, ..) = recover(&vfs, Lsn(0), Lsn(0)).unwrap();
+    vfs.set_capacity(Some(vfs.used_bytes() + 4096));
+    append(&mut wal, &[b"fits".to_vec()]).unwrap();
+    wal.sync().unwrap();
+    assert_eq!(append(&mut wal, &[b"does not".to_vec()]).unwrap_err().kind(), ErrorKind::DiskFull);
+    // Recovery makes a file of its own, for which there is no room either.
+    assert_eq!(recover(&vfs, Lsn(0), Lsn(0)).unwrap_err().kind(), ErrorKind::DiskFull);
+    vfs.set_capacity(None);
+    let (_, _, found) = recover(&vfs, Lsn(0), Lsn(0)).unwrap();
+    assert_eq!(found.len(), 1);
 }
 
 #[test]

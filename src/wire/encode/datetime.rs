@@ -142,11 +142,11 @@ fn put_offset(out: &mut BytesMut, seconds: i32) {
     out.put_u8(if seconds < 0 { b'-' } else { b'+' });
     let seconds = u64::from(seconds.unsigned_abs());
     put_padded(out, seconds / 3600, 2);
-    if seconds % 3600 != 0 {
+    if !seconds.is_multiple_of(3600) {
         out.put_u8(b':');
         put_padded(out, seconds / 60 % 60, 2);
     }
-    if seconds % 60 != 0 {
+    if !seconds.is_multiple_of(60) {
         out.put_u8(b':');
         put_uint_two(out, seconds % 60);
     }

@@ -231,7 +231,7 @@ fn put_fraction(out: &mut BytesMut, micros: u64) {
         return;
     }
     let (mut digits, mut width) = (micros, 6);
-    while digits % 10 == 0 {
+    while digits.is_multiple_of(10) {
         digits /= 10;
         width -= 1;
     }

@@ -126,7 +126,7 @@ async fn cancel_requests_stop_the_statement_in_both_protocols() {
     extended.extend(sync());
     for request in [query(endless), extended] {
         raw.send(&request).await;
-        let mut canceller = async || {
+        let canceller = async || {
             let mut cancel = Raw::open(server.address).await;
             let mut packet = vec![0, 0, 0, 16, 4, 210, 22, 46];
             packet.extend(key);

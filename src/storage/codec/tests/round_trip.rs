@@ -184,5 +184,5 @@ fn pages_of_integers_hold_whole_vectors() {
     let mut random = fastrand::Rng::with_seed(9);
     let values = integers(&DataType::Int64, Shape::Wide, Nulls::None, 122_880, &mut random);
     let chunk = encode_chunk(&values).unwrap();
-    assert!(chunk.pages.len() > 10 && chunk.pages.iter().all(|page| page.rows % VECTOR_ROWS == 0));
+    assert!(chunk.pages.len() > 10 && chunk.pages.iter().all(|page| page.rows.is_multiple_of(VECTOR_ROWS)));
 }
