@@ -50,7 +50,8 @@ impl Database {
         let instance = self.instance();
         let mut transaction = instance.engine().begin();
         let storage = transaction.snapshot();
-        let table = find_table(&instance.catalog().snapshot(&storage)?, table)?;
+        let catalog = instance.catalog().snapshot(&storage)?;
+        let table = find_table(&catalog, table)?;
         let schema = Arc::clone(&storage.table(table.storage_table())?.definition.schema);
         let appender = transaction.appender(table.storage_table())?;
         Ok(Appender { table, schema, appender, transaction, _database: self.clone() })
