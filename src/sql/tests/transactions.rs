@@ -69,3 +69,23 @@ async fn warnings_say_when_there_is_no_transaction() {
     assert_eq!(notices.len(), 1);
     assert_eq!((notices[0].severity, notices[0].state.0), ("WARNING", "25P01"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_statement_ends() {
+    let db = Db::new();
+    let statement = db.session.parse("select count(*) from generate_series(1, 100000000000) g").unwrap();
+    let cancel = db.session.cancel_handle();
+    let ((), result) = tokio::join!(
+        async {
+            tokio::task::yield_now().await;
+            while db.instance.active_statements() == 0 {
+                tokio::task::yield_now().await;
+            }
+            cancel.cancel();
+        },
+        async { crate::harness::text(db.session.run(&statement[0]).await?).await }
+    );
+    assert_eq!(result.unwrap_err().state().0, "57014");
+    db.ok("set statement_timeout = '50ms'").await;
+    assert_eq!(db.state("select count(*) from generate_series(1, 100000000000) g").await, "57014");
+}
