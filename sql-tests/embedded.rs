@@ -29,6 +29,9 @@ impl AsyncDB for Embedded {
         }
         let mut stream = self.0.query(sql).await?;
         let schema = stream.schema();
+        if schema.fields().is_empty() && stream.rows_affected() > 0 {
+            return Ok(DBOutput::StatementComplete(stream.rows_affected()));
+        }
         let encoder = TextEncoder::new(&schema, &self.0.setting("TimeZone").unwrap_or_default());
         let mut rows = Vec::new();
         while let Some(batch) = stream.try_next().await? {

@@ -148,7 +148,7 @@ async fn copy_out(mut copy: CopyOut, out: &mut dyn Write) -> std::result::Result
         return Err(Error::new(SqlState("0A000"), "binary COPY to the standard output is not supported here").into());
     }
     while let Some(data) = copy.data.try_next().await? {
-        out.write_all(&data)?;
+        out.write_all(data.text())?;
     }
     Ok(copy.rows.load(std::sync::atomic::Ordering::Relaxed))
 }

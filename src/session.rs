@@ -147,12 +147,17 @@ impl Session {
         let (to_caller, mut from_task) = mpsc::channel(BATCHES_AHEAD);
         let task = AbortOnDrop(self.database.runtime().spawn(async move {
             let running = shared.start().await?;
-            let rows = rows_of(work(Arc::clone(&shared)).await?).await?;
-            feed(rows, running, to_caller).await
+            let outcome = work(Arc::clone(&shared)).await?;
+            let affected = match &outcome {
+                Outcome::Done { rows, .. } => *rows,
+                _ => 0,
+            };
+            feed(rows_of(outcome).await?, affected, running, to_caller).await
         }));
         match from_task.recv().await {
-            Some(Message::Schema(schema)) => {
-                Ok(Rows { schema, from_task, task: Some(task), token: Some(token), _database: self.database.clone() })
+            Some(Message::Begin { schema, affected }) => {
+                let database = self.database.clone();
+                Ok(Rows { schema, affected, from_task, task: Some(task), token: Some(token), _database: database })
             }
             Some(Message::Batch(_)) => unreachable!("the schema is sent first"),
             None => match join(task).await {
@@ -189,13 +194,23 @@ impl Shared {
 
 /// What a query's task tells its [`Rows`].
 enum Message {
-    Schema(SchemaRef),
+    /// Comes first: the columns, and the rows that a command without columns affected.
+    Begin {
+        schema: SchemaRef,
+        affected: u64,
+    },
     Batch(RecordBatch),
 }
 
 /// Sends a query's rows until they end or the reader is gone.
-async fn feed(mut rows: RowStream, running: OwnedMutexGuard<()>, to_caller: mpsc::Sender<Message>) -> Result<()> {
-    let reader_is_there = to_caller.send(Message::Schema(Arc::clone(&rows.schema))).await.is_ok();
+async fn feed(
+    mut rows: RowStream,
+    affected: u64,
+    running: OwnedMutexGuard<()>,
+    to_caller: mpsc::Sender<Message>,
+) -> Result<()> {
+    let begin = Message::Begin { schema: Arc::clone(&rows.schema), affected };
+    let reader_is_there = to_caller.send(begin).await.is_ok();
     while reader_is_there && let Some(batch) = rows.batches.next().await {
         if to_caller.send(Message::Batch(batch?)).await.is_err() {
             break;
@@ -368,6 +383,7 @@ impl Drop for Transaction<'_> {
 /// Rows of a query, streamed as Arrow batches. Dropping it stops the query.
 pub struct Rows {
     schema: SchemaRef,
+    affected: u64,
     from_task: mpsc::Receiver<Message>,
     /// `None` once the rows have ended.
     task: Option<AbortOnDrop<()>>,
@@ -379,6 +395,11 @@ impl Rows {
     /// The columns; none for a command that returns no rows.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    /// Rows that a command without columns affected (INSERT, COPY FROM, EXECUTE of one of them); 0 for a query.
+    pub fn rows_affected(&self) -> u64 {
+        self.affected
     }
 
     /// All batches at once.
@@ -399,7 +420,7 @@ impl Stream for Rows {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match std::task::ready!(self.from_task.poll_recv(context)) {
             Some(Message::Batch(batch)) => return Poll::Ready(Some(Ok(batch))),
-            Some(Message::Schema(_)) => unreachable!("the schema is sent once, and taken before there are rows"),
+            Some(Message::Begin { .. }) => unreachable!("the schema is sent once, and taken before there are rows"),
             None => {}
         }
         // The channel closed: the task says whether that is the end or an error.

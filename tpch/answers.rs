@@ -110,7 +110,7 @@ pub(crate) fn check(expected: &Answer, actual: &Answer) -> Result<(), String> {
 }
 
 fn is_same(expected: &str, actual: &str) -> bool {
-    let actual = actual.trim();
+    let (expected, actual) = (expected.trim(), actual.trim());
     if expected == actual {
         return true;
     }
@@ -127,7 +127,7 @@ fn is_same(expected: &str, actual: &str) -> bool {
         (places, 1 | 2) => 10f64.powi(-(places as i32)),
         (places, _) => 10f64.powi(-(places as i32)).min(1e-6),
     };
-    (expected_number - actual_number).abs() <= unit.max(expected_number.abs() * 1e-6) * 1.0001
+    (expected_number - actual_number).abs() <= unit.max(expected_number.abs() * 1e-9) * 1.0001
 }
 
 #[cfg(test)]

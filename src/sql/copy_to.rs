@@ -2,7 +2,7 @@
 
 use crate::copy_from::check_files;
 use crate::error::{Error, Result};
-use crate::outcome::{CopyOut, Outcome, RowStream};
+use crate::outcome::{CopyOut, CopyRows, Outcome, RowStream};
 use crate::parser::copy::{CopyEnd, CopyFormat, CopyOptions, CopySource, CopyStatement};
 use crate::parser::names::star;
 use crate::plan::{executable, named_query_plan, start};
@@ -94,9 +94,9 @@ struct Encoder {
 }
 
 impl Encoder {
-    fn header(&self, schema: &Schema) -> Bytes {
+    fn header(&self, schema: &Schema) -> CopyRows {
         if !self.options.header {
-            return Bytes::new();
+            return CopyRows { bytes: Bytes::new(), ends: Vec::new() };
         }
         let mut out = Vec::new();
         for (index, field) in schema.fields().iter().enumerate() {
@@ -106,13 +106,15 @@ impl Encoder {
             self.value(field.name().as_bytes(), &mut out, schema.fields().len());
         }
         out.push(b'\n');
-        out.into()
+        let ends = vec![out.len()];
+        CopyRows { bytes: out.into(), ends }
     }
 
-    fn batch(&self, batch: &RecordBatch) -> Result<Bytes> {
+    fn batch(&self, batch: &RecordBatch) -> Result<CopyRows> {
         let columns: Vec<TextColumn> =
             batch.columns().iter().map(|c| TextColumn::new(c, self.zone)).collect::<Result<_>>()?;
         let mut out = Vec::with_capacity(batch.num_rows() * columns.len() * 8);
+        let mut ends = Vec::with_capacity(batch.num_rows());
         let mut scratch = Vec::new();
         for row in 0..batch.num_rows() {
             for (index, column) in columns.iter().enumerate() {
@@ -128,8 +130,9 @@ impl Encoder {
                 self.value(&scratch, &mut out, columns.len());
             }
             out.push(b'\n');
+            ends.push(out.len());
         }
-        Ok(out.into())
+        Ok(CopyRows { bytes: out.into(), ends })
     }
 
     fn value(&self, value: &[u8], out: &mut Vec<u8>, columns: usize) {
@@ -189,7 +192,7 @@ fn to_client(rows: RowStream, options: &CopyOptions, zone: Tz) -> CopyOut {
         counted.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         encoder.batch(&batch)
     });
-    let data = if header.is_empty() { encoded.boxed() } else { stream::iter([Ok(header)]).chain(encoded).boxed() };
+    let data = stream::iter([Ok(header)]).chain(encoded).boxed();
     CopyOut { columns, binary: false, data, rows: count }
 }
 
@@ -227,12 +230,12 @@ async fn write_file(run: &Run, mut rows: RowStream, path: &str, options: &CopyOp
     let encoder = Encoder { options: options.clone(), zone: run.session.zone() };
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     let io = |e: std::io::Error| file_error(path, &e);
-    writer.write_all(&encoder.header(&rows.schema)).map_err(io)?;
+    writer.write_all(&encoder.header(&rows.schema).bytes).map_err(io)?;
     let mut count = 0;
     while let Some(batch) = rows.batches.next().await {
         let batch = batch?;
         count += batch.num_rows() as u64;
-        writer.write_all(&encoder.batch(&batch)?).map_err(io)?;
+        writer.write_all(&encoder.batch(&batch)?.bytes).map_err(io)?;
     }
     let file = writer.into_inner().map_err(|e| file_error(path, e.error()))?;
     file.sync_all().map_err(io)?;

@@ -50,6 +50,6 @@ pub use context::{SessionInfo, StatementContext};
 pub use datafusion::common::ScalarValue;
 pub use error::{Error, ErrorFields, Result, Severity, SqlState};
 pub use instance::{ConnectOptions, Instance, InstanceOptions};
-pub use outcome::{CopyIn, CopyOut, Notice, Outcome, RowStream};
+pub use outcome::{CopyIn, CopyOut, CopyRows, Notice, Outcome, RowStream};
 pub use session::{CancelHandle, Prepared, Session, Statement, TransactionStatus};
 pub use settings::{SettingRow, Settings};

@@ -90,7 +90,27 @@ pub struct CopyOut {
     /// Binary format.
     pub binary: bool,
     /// Data; the row count is known at the end.
-    pub data: BoxStream<'static, Result<Bytes>>,
+    pub data: BoxStream<'static, Result<CopyRows>>,
     /// Rows written so far; final once `data` ended.
     pub rows: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// Rows of COPY TO as text, one after the other.
+pub struct CopyRows {
+    pub(crate) bytes: Bytes,
+    /// Where each row ends.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl CopyRows {
+    /// All of them.
+    pub fn text(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The rows, each with its line end: the protocol wants one message for each.
+    pub fn rows(&self) -> impl Iterator<Item = Bytes> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| self.bytes.slice(start..*end))
+    }
 }

@@ -355,6 +355,12 @@ impl Session {
         CancelHandle { instance: Arc::clone(&self.shared.instance), process_id: self.shared.info.process_id }
     }
 
+    /// Fails the open transaction block, if there is one: the client was told of an error that no statement of the
+    /// session caused (a malformed message inside the block).
+    pub fn fail_transaction(&self) {
+        self.shared.transactions.fail();
+    }
+
     /// Where the session stands.
     pub fn transaction_status(&self) -> TransactionStatus {
         self.shared.transactions.status()

@@ -145,6 +145,7 @@ impl Connection {
     }
 
     async fn answer_error(&mut self, error: &Error, extended: bool) -> Result<(), Stop> {
+        self.session.fail_transaction();
         self.put_notices();
         put_error(&mut self.output.buffer, error);
         if extended {

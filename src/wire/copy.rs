@@ -59,8 +59,10 @@ impl Connection {
         let (format, columns, formats) = layout(copy.binary, copy.columns);
         put(&mut self.output.buffer, CopyOutResponse::new(format, columns, formats));
         while let Some(data) = self.run_watched(async |_| copy.data.next().await).await {
-            put(&mut self.output.buffer, CopyData::new(data?));
-            self.output.flush_if_full().await?;
+            for row in data?.rows() {
+                put(&mut self.output.buffer, CopyData::new(row));
+                self.output.flush_if_full().await?;
+            }
         }
         put(&mut self.output.buffer, CopyDone::new());
         Ok(format!("COPY {}", copy.rows.load(Ordering::Acquire)))

@@ -72,7 +72,7 @@ impl AggregateUDFImpl for Average {
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let [given] = given else { return plan_err!("function avg takes one argument") };
         Ok(vec![match summed_type("avg", given)? {
-            DataType::Int64 => DataType::Decimal128(20, 0),
+            DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Decimal128(20, 0),
             DataType::Interval(_) => return plan_err!("function avg(interval) is not supported"),
             other => other,
         }])
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(scales.divide(-2, 3).expect("fits"), -67);
         assert_eq!(scales.divide(1, 8).expect("fits"), 13);
         assert_eq!(scales.divide(-1, 8).expect("fits"), -13);
-        assert_eq!(scales.divide(i128::MAX, i64::MAX).expect("fits"), (i128::MAX / i128::from(i64::MAX)) * 100 + 200);
+        assert_eq!(scales.divide(i128::MAX, i64::MAX).expect("fits"), (i128::MAX / i128::from(i64::MAX)) * 100);
     }
 
     #[test]

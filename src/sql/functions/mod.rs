@@ -14,6 +14,7 @@ mod average;
 mod single_value;
 mod array;
 mod json;
+mod narrow_sum;
 mod row;
 mod scalar;
 mod pattern;

@@ -4,6 +4,7 @@
 //! 28 digits in 128 bits (ten more digits than any table has rows). Wider decimals are summed with a check per addition.
 
 use super::decimal_sum::{GroupSums, PRECISION_MAX, nulls_of, overflow, row_states, sums_array};
+use super::narrow_sum::{NarrowGroupSums, NarrowSum, is_narrow};
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::sum_checked;
 use arrow::datatypes::{DataType, Decimal128Type, FieldRef};
@@ -35,7 +36,10 @@ impl Sum {
 /// The type values are brought to before they are summed or averaged.
 pub(super) fn summed_type(name: &str, given: &DataType) -> Result<DataType> {
     Ok(match given {
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => DataType::Int64,
+        // Whatever is answered here is left alone when it is asked again: plans are analysed more than once.
+        DataType::Int8 | DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::Int16 | DataType::Int32 => given.clone(),
         DataType::Int64 | DataType::UInt32 | DataType::UInt64 => DataType::Decimal128(20, 0),
         DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Null => DataType::Float64,
         DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
@@ -51,6 +55,10 @@ pub(super) fn summed_type(name: &str, given: &DataType) -> Result<DataType> {
             return plan_err!("function {name}({type_name}) does not exist");
         }
     })
+}
+
+fn sums_narrow(args: &AccumulatorArgs) -> bool {
+    args.expr_fields.first().is_some_and(|field| is_narrow(field.data_type()))
 }
 
 /// Whether a sum of this type could overflow.
@@ -77,6 +85,7 @@ impl AggregateUDFImpl for Sum {
             [DataType::Decimal128(precision, scale)] if *precision > SAFE_PRECISION => {
                 Ok(DataType::Decimal128(PRECISION_MAX, *scale))
             }
+            [narrow] if is_narrow(narrow) => Ok(DataType::Int64),
             _ => self.inner.return_type(arguments),
         }
     }
@@ -85,12 +94,18 @@ impl AggregateUDFImpl for Sum {
         if !args.is_distinct && is_wide(args.return_type()) {
             return Ok(Box::new(WideSum::new(args.return_type())));
         }
+        if sums_narrow(&args) {
+            return Ok(Box::new(NarrowSum(self.inner.accumulator(args)?)));
+        }
         self.inner.accumulator(args)
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if !args.is_distinct && is_wide(args.return_type()) {
             return Ok(Box::new(WideSum::new(args.return_type())));
+        }
+        if sums_narrow(&args) {
+            return Ok(Box::new(NarrowSum(self.inner.create_sliding_accumulator(args)?)));
         }
         self.inner.create_sliding_accumulator(args)
     }
@@ -106,6 +121,9 @@ impl AggregateUDFImpl for Sum {
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         if is_wide(args.return_type()) {
             return Ok(Box::new(WideGroupSums { sums: GroupSums::default(), result: args.return_type().clone() }));
+        }
+        if sums_narrow(&args) {
+            return Ok(Box::new(NarrowGroupSums(self.inner.create_groups_accumulator(args)?)));
         }
         self.inner.create_groups_accumulator(args)
     }

@@ -5,8 +5,10 @@
 //!
 //! 1. [`JoinOrder`] orders joins by cost, right after filters have reached the tables, from the sizes that [`estimate`]
 //!    derives from storage's statistics.
+//! 2. [`CooperativeJoins`] lets joins be interrupted; it comes last, over the physical plan.
 
 mod configuration;
+mod cooperation;
 mod estimate;
 mod join_graph;
 mod join_order;
@@ -16,6 +18,7 @@ mod testing;
 pub use configuration::session_config;
 pub use join_order::JoinOrder;
 
+use cooperation::CooperativeJoins;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use std::sync::Arc;
@@ -25,7 +28,7 @@ const AFTER: &str = "push_down_filter";
 
 /// Adds Lightning's planner rules to a session's.
 pub fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
-    builder.with_optimizer_rules(logical_rules())
+    builder.with_optimizer_rules(logical_rules()).with_physical_optimizer_rule(Arc::new(CooperativeJoins))
 }
 
 /// DataFusion's rules with ours at their places.

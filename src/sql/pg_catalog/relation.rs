@@ -176,7 +176,7 @@ fn default_value(column: &SystemColumn) -> Value {
     }
     match column.pg.oid {
         16 => Value::Bool(false),
-        18 | 19 | 22 | 25 | 30 => Value::Text(String::new()),
+        18 | 19 | 22 | 25 | 30 | 194 => Value::Text(String::new()),
         700 | 701 => Value::Float(0.0),
         1005 | 1028 => Value::Ints(Vec::new()),
         1002 | 1003 | 1009 => Value::Texts(Vec::new()),

@@ -10,6 +10,7 @@
 use super::bytes::{ByteReader, ByteWriter, Malformed};
 use super::values::bytes_at;
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::NullBuffer;
 
 /// Bits of a hash that choose the register.
 const INDEX_BITS: u32 = 10;
@@ -21,12 +22,12 @@ const RANK_MAX: u8 = (64 - INDEX_BITS + 1) as u8;
 /// A mergeable estimate of the number of distinct values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sketch {
-    registers: Box<[u8]>,
+    registers: Box<[u8; REGISTERS]>,
 }
 
 impl Default for Sketch {
     fn default() -> Self {
-        Sketch { registers: vec![0; REGISTERS].into() }
+        Sketch { registers: Box::new([0; REGISTERS]) }
     }
 }
 
@@ -59,7 +60,7 @@ impl Sketch {
 
     /// Takes in the values of another sketch.
     pub fn merge(&mut self, other: &Sketch) {
-        for (mine, theirs) in self.registers.iter_mut().zip(&other.registers) {
+        for (mine, theirs) in self.registers.iter_mut().zip(other.registers.iter()) {
             *mine = (*mine).max(*theirs);
         }
     }
@@ -67,7 +68,7 @@ impl Sketch {
     /// Distinct values, estimated.
     pub fn estimate(&self) -> u64 {
         let mut counts = [0u32; RANK_MAX as usize + 1];
-        for register in &self.registers {
+        for register in self.registers.iter() {
             counts[usize::from(*register)] += 1;
         }
         let m = REGISTERS as f64;
@@ -88,17 +89,35 @@ impl Sketch {
     fn add_fixed(&mut self, values: &ArrayRef, width: usize) {
         let data = values.to_data();
         let bytes = &data.buffers()[0].as_slice()[data.offset() * width..(data.offset() + data.len()) * width];
-        let mut previous = None;
-        for (row, value) in bytes.chunks_exact(width).enumerate() {
-            let hash = match <[u8; 8]>::try_from(value) {
-                Ok(word) => hash_word(u64::from_le_bytes(word)),
-                Err(_) => hash_narrow(value),
-            };
-            // Sorted and low-cardinality columns repeat the last value more often than not.
-            if previous != Some(hash) && values.is_valid(row) {
-                self.add(hash);
-                previous = Some(hash);
+        let nulls = values.nulls();
+        // Widths known to the compiler make the loop over bytes of a hash a few instructions.
+        match width {
+            2 => self.add_chunks(bytes.as_chunks::<2>().0, nulls, |value| hash_bytes(value)),
+            4 => self.add_chunks(bytes.as_chunks::<4>().0, nulls, |value| hash_word(u32::from_le_bytes(*value).into())),
+            8 => self.add_chunks(bytes.as_chunks::<8>().0, nulls, |value| hash_word(u64::from_le_bytes(*value))),
+            16 => self.add_chunks(bytes.as_chunks::<16>().0, nulls, |value| hash_bytes(value)),
+            _ => {
+                let valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
+                let values = bytes.chunks_exact(width).enumerate().filter(|(row, _)| valid(*row));
+                values.for_each(|(_, value)| self.add(hash_bytes(value)));
             }
+        }
+    }
+
+    fn add_chunks<const WIDTH: usize>(
+        &mut self,
+        values: &[[u8; WIDTH]],
+        nulls: Option<&NullBuffer>,
+        hash: impl Fn(&[u8; WIDTH]) -> u64,
+    ) {
+        // Sorted and low-cardinality columns repeat the last value more often than not.
+        let mut previous: Option<&[u8; WIDTH]> = None;
+        for (row, value) in values.iter().enumerate() {
+            if previous == Some(value) || nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                continue;
+            }
+            self.add(hash(value));
+            previous = Some(value);
         }
     }
 
@@ -107,7 +126,7 @@ impl Sketch {
         let set = self.registers.iter().filter(|register| **register > 0).count();
         if set * 3 >= REGISTERS {
             out.u16(REGISTERS as u16);
-            out.raw(&self.registers);
+            out.raw(&self.registers[..]);
             return;
         }
         out.u16(set as u16);
@@ -181,14 +200,7 @@ fn hash_word(value: u64) -> u64 {
     fold(fold(value ^ SEED, ODD), SEED ^ 8)
 }
 
-/// Hash of a fixed-width value of other than eight bytes.
-fn hash_narrow(value: &[u8]) -> u64 {
-    if let Ok(word) = <[u8; 4]>::try_from(value) {
-        return hash_word(u64::from(u32::from_le_bytes(word)));
-    }
-    hash_bytes(value)
-}
-
+#[inline]
 fn hash_bytes(value: &[u8]) -> u64 {
     let mut state = SEED ^ value.len() as u64;
     let mut words = value.chunks_exact(8);

@@ -10,4 +10,5 @@ mod flush;
 mod full_disk;
 mod model;
 mod support;
+mod torture;
 mod transactions;

@@ -28,7 +28,8 @@ impl Zone {
         if let Some(seconds) = parse_offset(name) {
             return if seconds == 0 { Zone::Utc } else { Zone::Fixed(seconds) };
         }
-        name.parse::<chrono_tz::Tz>().map_or(Zone::Utc, Zone::Named)
+        let named = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name));
+        named.map_or(Zone::Utc, |zone| Zone::Named(*zone))
     }
 
     /// Offset east of Greenwich at a time, in seconds.

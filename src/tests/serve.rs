@@ -60,10 +60,8 @@ fn an_open_transaction_dies_with_the_server() {
     runtime().block_on(async {
         let server = Serving::start(&data, &[]);
         let client = server.connect().await;
-        client
-            .batch_execute("create table t (a int); insert into t values (1); begin; insert into t values (2)")
-            .await
-            .unwrap();
+        client.batch_execute("create table t (a int); insert into t values (1)").await.unwrap();
+        client.batch_execute("begin; insert into t values (2)").await.unwrap();
         server.kill();
         let server = Serving::start(&data, &[]);
         let client = server.connect().await;
@@ -117,7 +115,7 @@ fn the_memory_limit_is_the_databases_budget() {
     let server = Serving::start(&dir.path().join("data"), &["--memory-limit", "64MB"]);
     runtime().block_on(async {
         let client = server.connect().await;
-        let limit = "select setting from lightning.settings where name = 'memory_limit'";
+        let limit = "select value from lightning.settings where name = 'memory_limit'";
         assert!(["64MB", "67108864", "65536kB", "64 MB"].contains(&value(&client, limit).await.as_str()));
         // A sort of more than the budget spills; the server answers and goes on.
         let sorted =
