@@ -98,6 +98,8 @@ states! {
     CANNOT_COERCE = "42846";
     /// undefined_function
     UNDEFINED_FUNCTION = "42883";
+    /// ambiguous_function
+    AMBIGUOUS_FUNCTION = "42725";
     /// duplicate_alias
     DUPLICATE_ALIAS = "42712";
     /// invalid_column_reference

@@ -12,7 +12,7 @@ use crate::plan::{named_query_plan, physical_plan, start};
 use crate::prepared::{bind, column_parameter, infer};
 use crate::provider::{column_type, state_for};
 use crate::session::Run;
-use crate::sqlstate::{DUPLICATE_COLUMN, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER};
+use crate::sqlstate::{DUPLICATE_COLUMN, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER, WRONG_OBJECT_TYPE};
 use crate::text::{ColumnBuilder, InputOptions};
 use crate::types::{self, PgType};
 use crate::write::{Shape, Sink, SourceColumn, append, source_of};
@@ -43,7 +43,18 @@ struct Target {
 pub(super) async fn run(run: &Run, insert: &Insert) -> Result<Outcome> {
     refuse(insert)?;
     let context = run.session.context()?;
-    let target = target(run, insert, &context)?;
+    let target = match target(run, insert, &context) {
+        // The rows are looked at before the kind of relation.
+        Err(e) if e.state() == WRONG_OBJECT_TYPE => {
+            if let Some(query) = insert.source.as_deref().filter(|query| literal_rows(query).is_none()) {
+                let mut state = state_for(&run.session.base, &run.session.info, &context);
+                semantics::begin_statement(&mut state, &run.session.info);
+                named_query_plan(&state, query).await?;
+            }
+            return Err(e);
+        }
+        target => target?,
+    };
     let shape = Shape::new(&target.table, run.session.zone());
     let rows = match insert.source.as_deref() {
         None => default_values(run, &target, &shape).await?,
