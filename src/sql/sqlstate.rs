@@ -501,7 +501,9 @@ fn clause_error(line: &str) -> Option<Error> {
         Error::new(GROUPING_ERROR, "aggregate function calls cannot be nested")
     } else if lower.contains("aggregate functions are not allowed in the where clause") {
         Error::new(GROUPING_ERROR, "aggregate functions are not allowed in WHERE")
-    } else if lower.contains("union queries have different number of columns") {
+    } else if let Some((operation, _)) = line.split_once(" queries have different number of columns") {
+        Error::new(SYNTAX_ERROR, format!("each {operation} query must have the same number of columns"))
+    } else if lower.contains("non-recursive term and recursive term must have the same number") {
         Error::new(SYNTAX_ERROR, "each UNION query must have the same number of columns")
     } else if lower.contains("the subquery should only return one column") {
         Error::new(SYNTAX_ERROR, "subquery must return only one column")

@@ -430,9 +430,11 @@ const OPENINGS_MAX: usize = 1000;
 
 /// Where what never ends begins: the first opening before which all is well and after which nothing is.
 fn unterminated(script: &str, opening: &str) -> Option<usize> {
-    script.match_indices(opening).map(|(at, _)| at).take(OPENINGS_MAX).find(|at| {
-        tokenize(&script[..*at]).is_ok() && tokenize(&script[..*at + opening.len()]).is_err() && !ends(script, *at)
-    })
+    script
+        .match_indices(opening)
+        .map(|(at, _)| at)
+        .take(OPENINGS_MAX)
+        .find(|at| tokenize(&script[..*at]).is_ok() && !ends(script, *at))
 }
 
 /// Whether the comment or dollar quote at `start` ends.
@@ -456,8 +458,12 @@ fn ends(script: &str, start: usize) -> bool {
         }
         return true;
     }
-    let Some(tag) = rest[1..].find('$').map(|end| &rest[..end + 2]) else { return true };
-    rest[tag.len()..].contains(tag)
+    let Some(end) = rest[1..].find('$') else { return true };
+    let (tag, body) = rest.split_at(end + 2);
+    let name = &tag[1..=end];
+    let quotes =
+        !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    !quotes || body.contains(tag)
 }
 
 /// Refuses what follows a number without a space: `1a`, `0x1F`.

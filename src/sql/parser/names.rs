@@ -55,6 +55,13 @@ impl VisitorMut for Namer {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let Some(integers) = integer_series(factor) {
+            *factor = integers;
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         subqueries::row_condition(expr);
         self.unnamed |= match &*expr {
@@ -155,6 +162,26 @@ fn name_function_column(factor: &mut TableFactor) {
     if alias.columns.is_empty() {
         alias.columns = vec![TableAliasColumnDef { name: alias.name.clone(), data_type: None }];
     }
+}
+
+/// `generate_series` over `integer` literals, whose rows DataFusion makes `bigint`.
+fn integer_series(factor: &TableFactor) -> Option<TableFactor> {
+    let TableFactor::Table { name, alias, args: Some(args), with_ordinality: false, .. } = factor else { return None };
+    let literals = args.args.iter().all(|arg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => expr.to_string().parse::<i32>().is_ok(),
+        _ => false,
+    });
+    if name.0.len() > 1 || last_name(name) != "generate_series" || !literals {
+        return None;
+    }
+    let args: Vec<String> = args.args.iter().map(ToString::to_string).collect();
+    let value = format!("\"{MARK}value\"");
+    let sql = format!(
+        "SELECT CAST({value} AS INTEGER) AS {value} FROM generate_series({}) AS \"{MARK}series\" ({value})",
+        args.join(", ")
+    );
+    let subquery = Box::new(crate::parser::parse_query(&sql).ok()?);
+    Some(TableFactor::Derived { lateral: false, subquery, alias: alias.clone(), sample: None })
 }
 
 fn name_set(body: &mut SetExpr) {

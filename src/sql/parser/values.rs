@@ -171,7 +171,8 @@ fn cast(expr: &mut Expr, to: PgType) {
     *expr = Expr::Cast { kind: CastKind::Cast, expr: Box::new(inner), data_type, array: false, format: None };
 }
 
-fn plain(expr: &mut Expr) {
+/// Takes what the type of `expr` has beside its Arrow type.
+pub(crate) fn plain(expr: &mut Expr) {
     let inner = std::mem::replace(expr, Expr::value(Value::Null));
     let args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))];
     *expr = Expr::Function(Function {

@@ -76,16 +76,7 @@ fn rewrite_node(plan: LogicalPlan, counter: &AtomicUsize) -> Result<Transformed<
     let mut input = (*input).clone();
     let mut values: Vec<(Subquery, Expr)> = Vec::new();
     for subquery in wanted {
-        let known = |expr: &Expr| match expr {
-            Expr::OuterReferenceColumn(_, column) => input.schema().has_column(column),
-            _ => true,
-        };
-        if !subquery.outer_ref_columns.iter().all(known) {
-            continue;
-        }
-        if let Some(expr) = inlined(&subquery) {
-            values.push((subquery, expr));
-        } else if let Some((joined, value)) = joined(&input, &subquery, counter.fetch_add(1, Ordering::Relaxed))? {
+        if let Some((joined, value)) = valued(&input, &subquery, counter)? {
             input = joined;
             values.push((subquery, value));
         }
@@ -112,6 +103,27 @@ fn rewrite_node(plan: LogicalPlan, counter: &AtomicUsize) -> Result<Transformed<
         return Ok(Transformed::yes(plan));
     }
     Ok(Transformed::yes(LogicalPlanBuilder::from(plan).project(columns)?.build()?))
+}
+
+/// `input` with the value of the sub-query for each row, and the expression that has it.
+fn valued(input: &LogicalPlan, subquery: &Subquery, counter: &AtomicUsize) -> Result<Option<(LogicalPlan, Expr)>> {
+    let known = |expr: &Expr| match expr {
+        Expr::OuterReferenceColumn(_, column) => input.schema().has_column(column),
+        _ => true,
+    };
+    if subquery.outer_ref_columns.iter().all(known) {
+        return match inlined(subquery) {
+            Some(value) => Ok(Some((input.clone(), value))),
+            None => joined(input, subquery, counter.fetch_add(1, Ordering::Relaxed)),
+        };
+    }
+    // ORDER BY may depend on what the select list leaves out.
+    let LogicalPlan::Projection(projection) = input else { return Ok(None) };
+    let Some((below, value)) = valued(&projection.input, subquery, counter)? else { return Ok(None) };
+    let name = format!("\u{1}below{}", counter.fetch_add(1, Ordering::Relaxed));
+    let expressions = projection.expr.iter().cloned().chain([value.alias(name.clone())]);
+    let plan = LogicalPlanBuilder::from(below).project(expressions)?.build()?;
+    Ok(Some((plan, Expr::Column(Column::from_name(name)))))
 }
 
 /// Whether DataFusion decorrelates the sub-query itself.

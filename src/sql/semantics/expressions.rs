@@ -125,6 +125,11 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             let open = matches!(cast.expr.as_ref(), Expr::Literal(value, None) if is_open(value));
             let from = if open || from.data_type() == &DataType::Null { types::UNKNOWN } else { types::pg_type(&from) };
             let to = types::pg_type(&cast.field);
+            // A width that SQL cannot write is the planner's own.
+            let widened = to == types::NUMERIC && Some(cast.field.data_type()) != to.arrow_type().as_ref();
+            if widened && from.oid == to.oid {
+                return Ok(Transformed::no(expr));
+            }
             match cast::planned(&cast.expr, from, to, pass.zone) {
                 Ok(Some(planned)) => Ok(Transformed::yes(planned)),
                 Ok(None) => Ok(Transformed::no(expr)),

@@ -16,7 +16,7 @@ use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::types;
 use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, DataFusionError, NullEquality, Result};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::{provider_as_source, source_as_provider};

@@ -389,6 +389,7 @@ fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
     let mut query = query.clone();
     if let SetExpr::Values(values) = query.body.as_mut() {
         let has_subquery = values.visit(&mut FindQuery).is_break();
+        let several = values.rows.len() > 1;
         for row in &mut values.rows {
             for (expr, column) in row.content.iter_mut().zip(&target.columns) {
                 if let Some(Cell::Default) = cell(expr) {
@@ -398,6 +399,10 @@ fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
                     };
                 } else if let Some(Cell::Text(_)) = cell(expr) {
                     type_literal(expr, column_type(&target.table.columns[*column]))?;
+                }
+                // Each row is assigned by itself: a number in one does not make numbers of the strings in others.
+                if several && column_type(&target.table.columns[*column]).is_string() {
+                    as_text(expr)?;
                 }
             }
         }
@@ -415,6 +420,22 @@ fn type_literal(expr: &mut Expr, pg: PgType) -> Result<()> {
         return Ok(());
     }
     let mut typed = parser::parse_expression(&format!("NULL::{}", pg.sql_name()))?;
+    if let Expr::Cast { expr: inner, .. } = &mut typed {
+        std::mem::swap(inner.as_mut(), expr);
+        *expr = typed;
+    }
+    if pg.oid == types::NUMERIC.oid {
+        parser::values::plain(expr);
+    }
+    Ok(())
+}
+
+/// Casts what is not a literal or parameter to text.
+fn as_text(expr: &mut Expr) -> Result<()> {
+    if matches!(cell(expr), Some(Cell::Null | Cell::Text(_) | Cell::Parameter(_))) {
+        return Ok(());
+    }
+    let mut typed = parser::parse_expression("NULL::text")?;
     if let Expr::Cast { expr: inner, .. } = &mut typed {
         std::mem::swap(inner.as_mut(), expr);
         *expr = typed;
