@@ -448,6 +448,17 @@ fn planning(text: &str) -> Error {
     if let Some(error) = clause_error(line) {
         return error;
     }
+    if let (Some(has), Some(named)) =
+        (between(line, "Source table contains ", " columns"), between(line, "but only ", " names"))
+    {
+        return match (has.parse::<usize>(), named.parse::<usize>()) {
+            (Ok(has), Ok(named)) if has > named => Error::new(SYNTAX_ERROR, "subquery has too many columns"),
+            _ => {
+                let message = format!("table has {has} columns available but {named} columns specified");
+                Error::new(INVALID_COLUMN_REFERENCE, message)
+            }
+        };
+    }
     if line.contains("non-boolean predicate") {
         let found = line.rsplit(' ').next().unwrap_or("?");
         let message = format!("argument of WHERE must be type boolean, not type {}", sql_name(found));

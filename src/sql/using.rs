@@ -13,7 +13,7 @@
 //! is planned has no such joins left. A FROM clause whose columns cannot be learned that way stays as it is.
 
 use crate::error::{Error, Result};
-use crate::parser::names::{display, folded, name_columns, star};
+use crate::parser::names::{display, folded, marked, name_columns, star};
 use crate::parser::parse_query;
 use crate::pg_catalog;
 use crate::sqlstate::{AMBIGUOUS_COLUMN, UNDEFINED_COLUMN};
@@ -229,7 +229,8 @@ fn write_out(select: &mut Select, order: Vec<&mut Expr>, tables: &[Vec<Table>]) 
         all.extend(write_out_joins(item, tables, &mut merged)?);
     }
     let mut projection = Vec::with_capacity(select.projection.len());
-    for item in std::mem::take(&mut select.projection) {
+    let wildcards = select.projection.iter().any(|item| matches!(item, SelectItem::QualifiedWildcard(..)));
+    for (index, item) in std::mem::take(&mut select.projection).into_iter().enumerate() {
         match item {
             SelectItem::Wildcard(options)
                 if options.opt_exclude.is_none() && options.opt_except.is_none() && options.opt_replace.is_none() =>
@@ -242,6 +243,8 @@ fn write_out(select: &mut Select, order: Vec<&mut Expr>, tables: &[Vec<Table>]) 
             SelectItem::UnnamedExpr(Expr::Identifier(ident)) if merged.contains_key(&folded(&ident)) => {
                 let name = folded(&ident);
                 let expr = merged.get(&name).cloned().unwrap_or(Expr::Identifier(ident));
+                // `l.*` may have a column of that name.
+                let name = if wildcards { marked(&name, index) } else { name };
                 projection.push(SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) });
             }
             other => projection.push(other),

@@ -25,6 +25,11 @@ pub(crate) fn display(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
 }
 
+/// A name that clients see as `name`, and that no other column has.
+pub(crate) fn marked(name: &str, index: usize) -> String {
+    format!("{name}{MARK}{index}")
+}
+
 /// Names every unnamed column of every select list in `query`.
 pub(crate) fn name_columns(query: &mut ast::Query) {
     let _ = query.visit(&mut Namer { unnamed: false });

@@ -115,8 +115,9 @@ fn resolve_column(values: &mut Values, index: usize) {
         .collect();
     let Some(first) = typed.first().copied() else { return };
     let uniform = typed.iter().all(|pg| *pg == first);
-    let open = cells.contains(&Cell::Open);
-    if cells.contains(&Cell::Other) || (uniform && !open) {
+    let literals = values.rows.iter().filter(|row| row.content.get(index).is_some_and(is_number_literal)).count();
+    let alike = uniform && !cells.contains(&Cell::Open) && (literals == 0 || literals == cells.len());
+    if cells.contains(&Cell::Other) || alike {
         return;
     }
     let numbers = typed.iter().all(|pg| matches!(pg.oid, 20 | 21 | 23 | 700 | 701 | 1700));
@@ -138,12 +139,22 @@ fn resolve_column(values: &mut Values, index: usize) {
                 }
             }
             Cell::Open => cast(expr, wanted),
+            // The planner takes whole numbers for `bigint` until the others are known.
+            Cell::Typed(_) if wanted.oid == types::INT4.oid => cast(expr, wanted),
             Cell::Typed(pg) if pg.modifier < 0 => {}
             // Only one of the cells may have such a limit.
             Cell::Typed(_) if wanted.oid == types::NUMERIC.oid => plain(expr),
             Cell::Typed(_) => cast(expr, wanted),
             Cell::Other => {}
         }
+    }
+}
+
+fn is_number_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        Expr::UnaryOp { expr, .. } | Expr::Nested(expr) => is_number_literal(expr),
+        _ => false,
     }
 }
 
@@ -204,7 +215,7 @@ mod tests {
             resolved("VALUES ('2024-01-01'::date), ('2024-02-01')"),
             "VALUES ('2024-01-01'::DATE), (CAST('2024-02-01' AS DATE))"
         );
-        assert_eq!(resolved("VALUES (1), ('x')"), "VALUES (1), (CAST('x' AS INTEGER))");
+        assert_eq!(resolved("VALUES (1), ('x')"), "VALUES (CAST(1 AS INTEGER)), (CAST('x' AS INTEGER))");
         assert_eq!(resolved("VALUES (1.5), ('2.25')"), "VALUES (1.5), (2.25)");
         assert_eq!(resolved("VALUES ('a'), (NULL)"), "VALUES ('a'), (NULL)");
     }

@@ -125,7 +125,7 @@ pub(super) fn coerce(expr: Expr, from: Alternative, to: PgType, zone: Tz) -> Res
         Alternative::Open => literal(expr, to, zone),
         Alternative::Typed(from) if from == to => Ok(expr),
         Alternative::Typed(from) if from.oid == to.oid && !to.is_string() => Ok(expr),
-        Alternative::Typed(from) if is_number(from) && is_number(to) => Ok(expr),
+        Alternative::Typed(from) if is_number(from) && is_number(to) && !to_float(from, to) => Ok(expr),
         Alternative::Typed(from) => converted(expr, from, to, zone),
     }
 }
@@ -149,6 +149,11 @@ pub(super) fn converted(expr: Expr, from: PgType, to: PgType, zone: Tz) -> Resul
         Some(planned) => Ok(planned),
         None => Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), types::column_field("", to, true)))),
     }
+}
+
+/// Beside a float, a numeric becomes one; DataFusion would do it the other way round.
+fn to_float(from: PgType, to: PgType) -> bool {
+    from.oid == types::NUMERIC.oid && matches!(to.oid, 700 | 701)
 }
 
 fn is_number(pg: PgType) -> bool {

@@ -10,6 +10,7 @@
 mod arithmetic;
 mod cast;
 mod plain;
+mod choices;
 mod operators;
 mod common_type;
 mod set_operations;
@@ -38,6 +39,10 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
 pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>) -> Result<()> {
     functions::register(state)?;
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(plain::Plain::new())))?;
+    for name in choices::NAMES {
+        let function = state.udf(name)?;
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(choices::Choice::new(function))))?;
+    }
     for function in pg_catalog::functions(info) {
         state.register_udf(function)?;
     }
