@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values};
@@ -149,20 +149,7 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             Ok(Transformed::new(Expr::Between(between), changed, TreeNodeRecursion::Continue))
         }
         Expr::Case(case) => rewrite_case(case, schema, pass),
-        Expr::ScalarFunction(mut function) => {
-            let mut arguments: Vec<&mut Expr> = function.args.iter_mut().collect();
-            let changed = match (function.func.name(), arguments.as_mut_slice()) {
-                ("coalesce", arguments) => unified("COALESCE", arguments, schema, pass)?,
-                ("greatest", arguments) => unified("GREATEST", arguments, schema, pass)?,
-                ("least", arguments) => unified("LEAST", arguments, schema, pass)?,
-                ("make_array", arguments) if arguments.len() > 1 => unified("ARRAY", arguments, schema, pass)?,
-                ("nullif", [first, second]) => {
-                    resolve_against(second, first, schema)? || resolve_against(first, second, schema)?
-                }
-                _ => false,
-            };
-            Ok(Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue))
-        }
+        Expr::ScalarFunction(function) => rewrite_choice(function, schema, pass),
         Expr::InSubquery(ref subquery) if subquery.negated && !subquery.subquery.outer_ref_columns.is_empty() => {
             external(Error::unsupported("a correlated NOT IN subquery").with_hint("Write it with NOT EXISTS."))
         }
@@ -172,6 +159,22 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
 
 fn unified(what: &str, exprs: &mut [&mut Expr], schema: &DFSchema, pass: Pass) -> Result<bool> {
     common_type::unify(what, exprs, schema, pass.zone).or_else(external)
+}
+
+/// COALESCE and its relatives: arguments of one type.
+fn rewrite_choice(mut function: ScalarFunction, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
+    let mut arguments: Vec<&mut Expr> = function.args.iter_mut().collect();
+    let changed = match (function.func.name(), arguments.as_mut_slice()) {
+        ("coalesce", arguments) => unified("COALESCE", arguments, schema, pass)?,
+        ("greatest", arguments) => unified("GREATEST", arguments, schema, pass)?,
+        ("least", arguments) => unified("LEAST", arguments, schema, pass)?,
+        ("make_array", arguments) if arguments.len() > 1 => unified("ARRAY", arguments, schema, pass)?,
+        ("nullif", [first, second]) => {
+            resolve_against(second, first, schema)? || resolve_against(first, second, schema)?
+        }
+        _ => false,
+    };
+    Ok(Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue))
 }
 
 /// CASE: results of one type (the ELSE has the first say), conditions that are boolean or comparable with the operand.
