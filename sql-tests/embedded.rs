@@ -24,10 +24,7 @@ impl AsyncDB for Embedded {
     type ColumnType = Column;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<Column>, Failure> {
-        // What EXECUTE does is up to the statement it names.
-        let executes = sql.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("execute"));
-        let without_rows = executes && self.0.prepare(sql).await.is_ok_and(|statement| statement.schema().is_none());
-        if without_rows || !returns_rows(sql) {
+        if !returns_rows(sql) {
             return Ok(DBOutput::StatementComplete(self.0.execute(sql).await?));
         }
         let mut stream = self.0.query(sql).await?;
