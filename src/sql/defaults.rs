@@ -6,11 +6,11 @@ use crate::plan::{named_query_plan, select_of};
 use crate::provider::{column_type, state_for};
 use crate::session::Run;
 use crate::sqlstate::{DATATYPE_MISMATCH, FEATURE_NOT_SUPPORTED};
-use crate::types::PgType;
+use crate::types::{self, PgType};
 use crate::write::{SourceColumn, source_of};
 use crate::{parser, semantics};
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, utils::conjunction};
@@ -140,7 +140,12 @@ pub(crate) async fn constant(run: &Run, query: Query, pg: PgType) -> Result<Scal
     if !convert::exists(expr.source.pg, pg, Context::Assignment) {
         return Err(convert::cannot_cast(expr.source.pg, pg));
     }
-    let values = convert::convert(&expr.evaluate(1)?, expr.source.pg, pg, Context::Assignment, run.session.zone())?;
+    let values = expr.evaluate(1)?;
+    // A numeric without scale keeps the digits it was written with.
+    if pg == types::NUMERIC && matches!(values.data_type(), DataType::Decimal128(..)) {
+        return Ok(ScalarValue::try_from_array(&values, 0)?);
+    }
+    let values = convert::convert(&values, expr.source.pg, pg, Context::Assignment, run.session.zone())?;
     debug_assert_eq!(values.len(), 1);
     Ok(ScalarValue::try_from_array(&values, 0)?)
 }

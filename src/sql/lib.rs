@@ -30,6 +30,7 @@ pub mod functions;
 pub mod pg_catalog;
 mod semantics;
 pub mod system;
+mod using;
 mod provider;
 mod plan;
 mod runtime;

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::parser::names::name_columns;
+use crate::parser::values;
 use crate::pg_catalog;
 use crate::sqlstate::FEATURE_NOT_SUPPORTED;
 use arrow::datatypes::SchemaRef;
@@ -10,8 +11,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
-    self, JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor,
-    Visit, Visitor,
+    self, JoinConstraint, JoinOperator, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub(crate) async fn query_plan(state: &SessionState, mut query: Query) -> Result
 /// Names the columns of a query, then plans it.
 pub(crate) async fn named_query_plan(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
     let mut query = query.clone();
+    crate::using::rewrite(state, &mut query).await?;
     name_columns(&mut query);
     query_plan(state, query).await
 }
@@ -61,17 +62,6 @@ fn check_query(query: &Query) -> Result<()> {
     }
 }
 
-/// INTERSECT ALL and EXCEPT ALL: DataFusion answers as if rows were not counted.
-fn wrong_set_operation(body: &SetExpr) -> Option<Error> {
-    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return None };
-    let counted = matches!(op, SetOperator::Intersect | SetOperator::Except | SetOperator::Minus)
-        && matches!(set_quantifier, SetQuantifier::All);
-    if counted {
-        return Some(Error::unsupported(format!("{op} ALL")));
-    }
-    wrong_set_operation(left).or_else(|| wrong_set_operation(right))
-}
-
 struct Refusals;
 
 impl Visitor for Refusals {
@@ -86,7 +76,7 @@ impl Visitor for Refusals {
         {
             return ControlFlow::Break(Error::new(FEATURE_NOT_SUPPORTED, "SELECT ... INTO is not allowed here"));
         }
-        if let Some(e) = wrong_set_operation(&query.body) {
+        if let Err(e) = values::check(&query.body) {
             return ControlFlow::Break(e);
         }
         match query.body.as_ref() {
@@ -99,11 +89,17 @@ impl Visitor for Refusals {
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
         let merged = |operator: &JoinOperator| {
-            matches!(operator, JoinOperator::FullOuter(JoinConstraint::Using(_) | JoinConstraint::Natural))
+            let (JoinOperator::FullOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)) = operator
+            else {
+                return false;
+            };
+            matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural)
         };
         if select.from.iter().flat_map(|f| &f.joins).any(|join| merged(&join.join_operator)) {
-            // DataFusion takes the merged column from the left side alone.
-            let e = Error::unsupported("FULL JOIN with USING or NATURAL");
+            // DataFusion takes the merged column from the left side alone, and `using` could not write it out.
+            let e = Error::unsupported("this form of RIGHT or FULL JOIN with USING or NATURAL");
             return ControlFlow::Break(e.with_hint("Join with ON and merge the columns with COALESCE."));
         }
         ControlFlow::Continue(())

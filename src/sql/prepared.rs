@@ -17,10 +17,11 @@ use crate::types::{self, PgType};
 use crate::{semantics, statements};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::expr::{Cast, Placeholder};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ParamValues, ScalarValue};
+use datafusion::logical_expr::expr::{Case, Cast, Placeholder};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SetExpr, Statement as Sql, Value, Visit, Visitor};
 use lightning_storage::Timestamp;
 use parking_lot::Mutex;
@@ -177,8 +178,16 @@ fn take_cast_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let count = Arc::new(Field::new("", DataType::Int64, true));
     let transformed = plan.transform_up_with_subqueries(|node| {
         let is_limit = matches!(node, LogicalPlan::Limit(_));
+        let schema = merge_schema(&node.inputs());
         node.map_expressions(|expr| {
             expr.transform_up(|expr| match expr {
+                Expr::Case(case) => Ok(typed_case(case, &schema)),
+                Expr::ScalarFunction(mut function)
+                    if matches!(function.func.name(), "coalesce" | "greatest" | "least" | "nullif") =>
+                {
+                    let changed = typed_alike(&mut function.args.iter_mut().collect::<Vec<_>>(), &schema);
+                    Ok(Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue))
+                }
                 Expr::Placeholder(Placeholder { id, field: None }) if is_limit => {
                     let typed = Placeholder { id, field: Some(Arc::clone(&count)) };
                     Ok(Transformed::yes(Expr::Placeholder(typed)))
@@ -195,6 +204,44 @@ fn take_cast_types(plan: LogicalPlan) -> Result<LogicalPlan> {
         })
     })?;
     Ok(transformed.data)
+}
+
+/// Conditions of CASE are boolean, or of the type of what they are compared with; its results have one type.
+fn typed_case(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
+    let mut changed = false;
+    if let Some(operand) = &mut case.expr {
+        let whens = case.when_then_expr.iter_mut().map(|(when, _)| when.as_mut());
+        changed |= typed_alike(&mut std::iter::once(operand.as_mut()).chain(whens).collect::<Vec<_>>(), schema);
+    } else {
+        let boolean = Arc::new(Field::new("", DataType::Boolean, true));
+        for (when, _) in &mut case.when_then_expr {
+            changed |= take_type(when, &boolean);
+        }
+    }
+    let results = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
+    let mut results: Vec<&mut Expr> = results.chain(case.else_expr.iter_mut().map(|e| e.as_mut())).collect();
+    changed |= typed_alike(&mut results, schema);
+    Transformed::new(Expr::Case(case), changed, TreeNodeRecursion::Continue)
+}
+
+/// Parameters among alternatives have the type of the first that says its own; a string literal does not.
+fn typed_alike(exprs: &mut [&mut Expr], schema: &DFSchema) -> bool {
+    let said = exprs.iter().find_map(|expr| match &**expr {
+        Expr::Placeholder(Placeholder { field: None, .. })
+        | Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, None) => None,
+        Expr::Literal(ScalarValue::Int64(Some(value)), _) if i32::try_from(*value).is_ok() => {
+            Some(Arc::new(Field::new("", DataType::Int32, true)))
+        }
+        other => other.to_field(schema).ok().map(|(_, field)| field).filter(|f| f.data_type() != &DataType::Null),
+    });
+    let Some(field) = said else { return false };
+    exprs.iter_mut().fold(false, |changed, expr| take_type(expr, &field) || changed)
+}
+
+fn take_type(expr: &mut Expr, field: &Arc<Field>) -> bool {
+    let Expr::Placeholder(Placeholder { field: slot @ None, .. }) = expr else { return false };
+    *slot = Some(Arc::clone(field));
+    true
 }
 
 /// Literals next to a parameter are narrower than what may be sent.

@@ -84,7 +84,7 @@ const DEFINITIONS: &[Definition] = &[
     definition(
         "default_transaction_read_only",
         "off",
-        Kind::Enum(&["off"]),
+        Kind::Bool,
         false,
         "Sets the default read-only status of new transactions.",
     ),
@@ -182,13 +182,7 @@ const DEFINITIONS: &[Definition] = &[
         false,
         "Sets the current transaction's isolation level.",
     ),
-    definition(
-        "transaction_read_only",
-        "off",
-        Kind::Enum(&["off"]),
-        false,
-        "Sets the current transaction's read-only status.",
-    ),
+    definition("transaction_read_only", "off", Kind::Bool, false, "Sets the current transaction's read-only status."),
     definition(
         "work_mem",
         "4MB",

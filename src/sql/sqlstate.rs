@@ -98,6 +98,8 @@ states! {
     CANNOT_COERCE = "42846";
     /// undefined_function
     UNDEFINED_FUNCTION = "42883";
+    /// ambiguous_function
+    AMBIGUOUS_FUNCTION = "42725";
     /// duplicate_alias
     DUPLICATE_ALIAS = "42712";
     /// invalid_column_reference
@@ -446,6 +448,17 @@ fn planning(text: &str) -> Error {
     if let Some(error) = clause_error(line) {
         return error;
     }
+    if let (Some(has), Some(named)) =
+        (between(line, "Source table contains ", " columns"), between(line, "but only ", " names"))
+    {
+        return match (has.parse::<usize>(), named.parse::<usize>()) {
+            (Ok(has), Ok(named)) if has > named => Error::new(SYNTAX_ERROR, "subquery has too many columns"),
+            _ => {
+                let message = format!("table has {has} columns available but {named} columns specified");
+                Error::new(INVALID_COLUMN_REFERENCE, message)
+            }
+        };
+    }
     if line.contains("non-boolean predicate") {
         let found = line.rsplit(' ').next().unwrap_or("?");
         let message = format!("argument of WHERE must be type boolean, not type {}", sql_name(found));
@@ -499,7 +512,9 @@ fn clause_error(line: &str) -> Option<Error> {
         Error::new(GROUPING_ERROR, "aggregate function calls cannot be nested")
     } else if lower.contains("aggregate functions are not allowed in the where clause") {
         Error::new(GROUPING_ERROR, "aggregate functions are not allowed in WHERE")
-    } else if lower.contains("union queries have different number of columns") {
+    } else if let Some((operation, _)) = line.split_once(" queries have different number of columns") {
+        Error::new(SYNTAX_ERROR, format!("each {operation} query must have the same number of columns"))
+    } else if lower.contains("non-recursive term and recursive term must have the same number") {
         Error::new(SYNTAX_ERROR, "each UNION query must have the same number of columns")
     } else if lower.contains("the subquery should only return one column") {
         Error::new(SYNTAX_ERROR, "subquery must return only one column")

@@ -4,6 +4,7 @@
 //! function argument twice, so that nested calls take time exponential in their depth. PostgreSQL itself allows only plain
 //! names there, which the other way of reading arguments handles with one look ahead.
 
+use super::reserved::RESERVED;
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -45,7 +46,7 @@ impl Dialect for LightningDialect {
     }
 
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
-        INNER.is_reserved_for_identifier(keyword)
+        INNER.is_reserved_for_identifier(keyword) || RESERVED.contains(&keyword)
     }
 
     fn is_custom_operator_part(&self, ch: char) -> bool {
@@ -95,7 +96,6 @@ impl Dialect for LightningDialect {
         supports_interval_options,
         supports_insert_table_alias,
         supports_create_table_like_parenthesized,
-        supports_select_wildcard_with_alias,
         supports_comma_separated_trim,
         supports_xml_expressions,
         supports_comment_optimizer_hint,

@@ -8,7 +8,10 @@
 
 pub(crate) mod copy;
 mod depth;
+mod reserved;
 mod dialect;
+mod subqueries;
+pub(crate) mod values;
 pub(crate) mod names;
 mod rewrite;
 
@@ -126,6 +129,7 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
     }
     let source = Arc::new(Source::new(sql));
     let tokens = tokenize(sql).map_err(|e| tokenizer_error(&e, &source))?;
+    check_numbers(&tokens, &source)?;
     let mut statements = Vec::new();
     for group in tokens.split(|t| t.token == Token::SemiColon) {
         let first = group.iter().find(|t| !matches!(t.token, Token::Whitespace(_)));
@@ -134,7 +138,7 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
         let text = source.script[source.offset(first.span.start)..source.offset(last.span.end)].to_owned();
         depth::check(group)?;
         let (group, no_data) = without_data_clause(group);
-        let (group, column_names) = without_column_names(group);
+        let (group, column_names) = without_column_names(group, &source)?;
         let kind = parse_one(table_command(group), &source)?;
         statements.push(Parsed { kind, text, no_data, column_names, source: Arc::clone(&source) });
     }
@@ -172,13 +176,13 @@ fn keyword(token: &TokenWithSpan) -> Keyword {
 }
 
 /// Takes the list of names out of `CREATE TABLE t (a, b) AS …`, which sqlparser reads as columns without types.
-fn without_column_names(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, Vec<String>) {
+fn without_column_names(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<(Vec<TokenWithSpan>, Vec<String>)> {
     let places = significant(&tokens);
     let creates = matches!(places.as_slice(), [a, b, ..] if keyword(&tokens[*a]) == Keyword::CREATE && keyword(&tokens[*b]) == Keyword::TABLE);
     let open = places.iter().position(|i| tokens[*i].token == Token::LParen);
-    let (true, Some(open)) = (creates, open) else { return (tokens, Vec::new()) };
+    let (true, Some(open)) = (creates, open) else { return Ok((tokens, Vec::new())) };
     if places[..open].iter().any(|i| keyword(&tokens[*i]) == Keyword::AS) {
-        return (tokens, Vec::new());
+        return Ok((tokens, Vec::new()));
     }
     let mut names = Vec::new();
     let mut at = open + 1;
@@ -187,22 +191,26 @@ fn without_column_names(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, Vec<
             Some(Token::Word(word)) => {
                 names.push(if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() });
             }
-            _ => return (tokens, Vec::new()),
+            _ => return Ok((tokens, Vec::new())),
         }
         match places.get(at + 1).map(|i| &tokens[*i].token) {
             Some(Token::Comma) => at += 2,
             Some(Token::RParen) => break,
-            _ => return (tokens, Vec::new()),
+            _ => return Ok((tokens, Vec::new())),
         }
     }
     let closed = places[at + 1];
-    let follows = places.get(at + 2).is_some_and(|i| keyword(&tokens[*i]) == Keyword::AS);
-    if !follows {
-        return (tokens, Vec::new());
+    let eof = TokenWithSpan::wrap(Token::EOF);
+    let next = places.get(at + 2).map_or(&eof, |i| &tokens[*i]);
+    match keyword(next) {
+        Keyword::AS => {}
+        Keyword::WITH | Keyword::ON | Keyword::USING | Keyword::TABLESPACE => return Ok((tokens, Vec::new())),
+        // Columns have types, unless a query gives them.
+        _ => return Err(near(next, source)),
     }
     let mut kept = tokens[..places[open]].to_vec();
     kept.extend_from_slice(&tokens[closed + 1..]);
-    (kept, names)
+    Ok((kept, names))
 }
 
 /// `TABLE name` is `SELECT * FROM name`.
@@ -258,10 +266,14 @@ fn parse_one(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Kind> {
     };
     let next = parser.peek_token();
     if next.token != Token::EOF {
+        // `ORDER` and `GROUP` can go on, with BY alone.
+        let incomplete = matches!(keyword(&next), Keyword::ORDER | Keyword::GROUP);
+        let next = if incomplete { parser.peek_nth_token(1) } else { next };
         return Err(near(&next, source));
     }
     Ok(match kind {
         Kind::Sql(mut statement) => {
+            reserved::check(&statement, source)?;
             rewrite::rewrite(&mut statement);
             Kind::Sql(statement)
         }
@@ -392,14 +404,91 @@ fn split_location(text: &str) -> Option<(&str, Location)> {
 
 fn tokenizer_error(e: &datafusion::sql::sqlparser::tokenizer::TokenizerError, source: &Source) -> Error {
     let message = match e.message.as_str() {
-        "Unterminated string literal" => "unterminated quoted string".to_owned(),
+        "Unterminated string literal" | "Unterminated encoded string literal" => {
+            "unterminated quoted string".to_owned()
+        }
+        "Unterminated dollar-quoted string" => "unterminated dollar-quoted string".to_owned(),
         m if m.starts_with("Expected close delimiter '\"'") => "unterminated quoted identifier".to_owned(),
         "Unexpected EOF while in a multi-line comment" => "unterminated /* comment".to_owned(),
         m => return Error::new(SYNTAX_ERROR, m.to_lowercase()).with_position(source.position(e.location)),
     };
-    let rest = source.script.get(source.offset(e.location)..).unwrap_or_default();
-    let message = format!("{message} at or near \"{rest}\"");
-    Error::new(SYNTAX_ERROR, message).with_position(source.position(e.location))
+    // Of comments and dollar quotes the tokenizer reports the end.
+    let opening = match message.as_str() {
+        "unterminated /* comment" => Some("/*"),
+        "unterminated dollar-quoted string" => Some("$"),
+        _ => None,
+    };
+    let start = opening.and_then(|opening| unterminated(&source.script, opening));
+    let start = start.unwrap_or_else(|| source.offset(e.location));
+    let rest = source.script.get(start..).unwrap_or_default();
+    let position = source.script.get(..start).map(|before| before.chars().count() + 1);
+    Error::new(SYNTAX_ERROR, format!("{message} at or near \"{rest}\"")).with_position(position)
+}
+
+/// Places [`unterminated`] looks at.
+const OPENINGS_MAX: usize = 1000;
+
+/// Where what never ends begins: the first opening before which all is well and after which nothing is.
+fn unterminated(script: &str, opening: &str) -> Option<usize> {
+    script
+        .match_indices(opening)
+        .map(|(at, _)| at)
+        .take(OPENINGS_MAX)
+        .find(|at| tokenize(&script[..*at]).is_ok() && !ends(script, *at))
+}
+
+/// Whether the comment or dollar quote at `start` ends.
+fn ends(script: &str, start: usize) -> bool {
+    let rest = &script[start..];
+    if let Some(body) = rest.strip_prefix("/*") {
+        let mut depth = 1;
+        let mut at = 0;
+        while depth > 0 {
+            let Some(found) = body[at..].find(['*', '/']) else { return false };
+            at += found;
+            if body[at..].starts_with("*/") {
+                depth -= 1;
+                at += 2;
+            } else if body[at..].starts_with("/*") {
+                depth += 1;
+                at += 2;
+            } else {
+                at += 1;
+            }
+        }
+        return true;
+    }
+    let Some(end) = rest[1..].find('$') else { return true };
+    let (tag, body) = rest.split_at(end + 2);
+    let name = &tag[1..=end];
+    let quotes =
+        !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    !quotes || body.contains(tag)
+}
+
+/// Refuses what follows a number without a space: `1a`, `0x1F`.
+fn check_numbers(tokens: &[TokenWithSpan], source: &Source) -> Result<()> {
+    for (index, token) in tokens.iter().enumerate() {
+        let junk = match &token.token {
+            Token::Number(number, _) => match tokens.get(index + 1) {
+                Some(next) if next.span.start == token.span.end => match &next.token {
+                    Token::Word(word) if word.quote_style.is_none() => Some(format!("{number}{}", word.value)),
+                    _ => None,
+                },
+                _ => None,
+            },
+            Token::HexStringLiteral(digits) => {
+                let written = source.script.get(source.offset(token.span.start)..).unwrap_or_default();
+                written.starts_with('0').then(|| format!("0x{digits}"))
+            }
+            _ => None,
+        };
+        if let Some(junk) = junk {
+            let message = format!("trailing junk after numeric literal at or near \"{junk}\"");
+            return Err(Error::new(SYNTAX_ERROR, message).with_position(source.position(token.span.start)));
+        }
+    }
+    Ok(())
 }
 
 /// `54001`.

@@ -6,9 +6,10 @@
 //! [`display`] takes the mark off when results leave. Functions in FROM name their one column after themselves or their
 //! alias.
 //!
-//! The same pass brings two spellings to forms DataFusion plans: `EXISTS` in a select list becomes a count compared with
-//! zero, and numbers with an exponent become plain decimals.
+//! The same pass brings spellings to forms DataFusion plans: sub-queries outside conditions ([`subqueries`]), and numbers
+//! with an exponent, which become plain decimals.
 
+use super::{subqueries, values};
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Ident, ObjectName, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, VisitMut,
     VisitorMut, WildcardAdditionalOptions,
@@ -22,6 +23,11 @@ const MARK: char = '\u{1}';
 /// The name a client sees.
 pub(crate) fn display(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
+}
+
+/// A name that clients see as `name`, and that no other column has.
+pub(crate) fn marked(name: &str, index: usize) -> String {
+    format!("{name}{MARK}{index}")
 }
 
 /// Names every unnamed column of every select list in `query`.
@@ -41,6 +47,10 @@ impl VisitorMut for Namer {
         if !std::mem::take(&mut self.unnamed) {
             name_set(&mut query.body);
         }
+        values::resolve(&mut query.body);
+        if let Some(ast::OrderByKind::Expressions(order)) = query.order_by.as_mut().map(|o| &mut o.kind) {
+            order.iter_mut().for_each(|item| subqueries::as_values(&mut item.expr));
+        }
         fetch_as_limit(query);
         ControlFlow::Continue(())
     }
@@ -50,7 +60,15 @@ impl VisitorMut for Namer {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let Some(integers) = integer_series(factor) {
+            *factor = integers;
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        subqueries::row_condition(expr);
         self.unnamed |= match &*expr {
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => true,
             Expr::Function(function) => matches!(function.args, ast::FunctionArguments::Subquery(_)),
@@ -151,57 +169,24 @@ fn name_function_column(factor: &mut TableFactor) {
     }
 }
 
-/// EXISTS outside WHERE and HAVING: DataFusion plans it only there.
-struct ExistsToCount {
-    /// Queries entered.
-    depth: usize,
-}
-
-impl VisitorMut for ExistsToCount {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
-        }
-        if let Expr::Exists { subquery, negated } = expr
-            && let Some(count) = counting(subquery)
-        {
-            let op = if *negated { ast::BinaryOperator::Eq } else { ast::BinaryOperator::Gt };
-            let zero = Expr::value(ast::Value::Number("0".to_owned(), false));
-            let compared = Expr::BinaryOp { left: Box::new(Expr::Subquery(count)), op, right: Box::new(zero) };
-            *expr = Expr::Nested(Box::new(compared));
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// The query that counts the rows of `query`, if it is a plain SELECT.
-fn counting(query: &ast::Query) -> Option<Box<ast::Query>> {
-    let plain = query.limit_clause.is_none() && query.fetch.is_none();
-    let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let ungrouped = matches!(&select.group_by, ast::GroupByExpr::Expressions(e, m) if e.is_empty() && m.is_empty());
-    if !plain || !ungrouped || select.having.is_some() {
+/// `generate_series` over `integer` literals, whose rows DataFusion makes `bigint`.
+fn integer_series(factor: &TableFactor) -> Option<TableFactor> {
+    let TableFactor::Table { name, alias, args: Some(args), with_ordinality: false, .. } = factor else { return None };
+    let literals = args.args.iter().all(|arg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => expr.to_string().parse::<i32>().is_ok(),
+        _ => false,
+    });
+    if name.0.len() > 1 || last_name(name) != "generate_series" || !literals {
         return None;
     }
-    let count = crate::parser::parse_expression("count(*)").ok()?;
-    let mut query = query.clone();
-    query.order_by = None;
-    if let SetExpr::Select(select) = query.body.as_mut() {
-        select.distinct = None;
-        select.projection = vec![SelectItem::ExprWithAlias { expr: count, alias: Ident::with_quote('"', "count") }];
-    }
-    Some(Box::new(query))
+    let args: Vec<String> = args.args.iter().map(ToString::to_string).collect();
+    let value = format!("\"{MARK}value\"");
+    let sql = format!(
+        "SELECT CAST({value} AS INTEGER) AS {value} FROM generate_series({}) AS \"{MARK}series\" ({value})",
+        args.join(", ")
+    );
+    let subquery = Box::new(crate::parser::parse_query(&sql).ok()?);
+    Some(TableFactor::Derived { lateral: false, subquery, alias: alias.clone(), sample: None })
 }
 
 fn name_set(body: &mut SetExpr) {
@@ -210,7 +195,7 @@ fn name_set(body: &mut SetExpr) {
             name_list(&mut select.projection);
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                    let _ = expr.visit(&mut ExistsToCount { depth: 0 });
+                    subqueries::as_values(expr);
                 }
             }
         }
@@ -258,7 +243,8 @@ fn name_list(items: &mut [SelectItem]) {
     }
 }
 
-fn folded(ident: &Ident) -> String {
+/// An identifier as PostgreSQL folds it.
+pub(crate) fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 

@@ -180,6 +180,12 @@ const FUNCTIONS: &[Definition] = &[
     strict("to_regnamespace", TEXT, types::REGNAMESPACE, |view, args| Ok(find_schema(view, text(&args[0])).into())),
     strict("to_regrole", TEXT, types::OID, |view, args| Ok(find_role(view, text(&args[0])).into())),
     strict("to_regproc", TEXT, types::REGPROC, |_, args| Ok(find_function(text(&args[0])).into())),
+    strict("currval", OBJECT, types::INT8, no_sequence),
+    strict("nextval", OBJECT, types::INT8, no_sequence),
+    strict("setval", &[&[Object, Int], &[Object, Int, Bool]], types::INT8, no_sequence),
+    strict("lastval", NONE, types::INT8, |_, _| {
+        Err(error("55000", "lastval is not yet defined in this session".to_owned()))
+    }),
     strict("lightning_regclass_in", OBJECT, types::REGCLASS, |view, args| {
         object(&args[0], |name| find_class(view, name), "42P01", |name| format!("relation \"{name}\" does not exist"))
     }),
@@ -347,6 +353,17 @@ fn text(value: &Value) -> &str {
         Value::Text(text) => text,
         _ => "",
     }
+}
+
+/// The functions of sequences: whatever is named, it is none.
+fn no_sequence(view: &CatalogView, args: &[Value]) -> Result<Value> {
+    let unknown = |name: &str| format!("relation \"{name}\" does not exist");
+    object(&args[0], |name| find_class(view, name), "42P01", unknown)?;
+    let name = match &args[0] {
+        Value::Text(name) => name.rsplit('.').next().unwrap_or(name).trim_matches('"').to_owned(),
+        other => int(other).to_string(),
+    };
+    Err(error("42809", format!("\"{name}\" is not a sequence")))
 }
 
 fn error(state: &'static str, message: String) -> DataFusionError {

@@ -18,8 +18,8 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause,
-    ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value,
-    ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
+    ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -99,6 +99,11 @@ impl VisitorMut for Rewriter<'_> {
                 }
             }
             Expr::BinaryOp { op, .. } => unqualify_operator(op),
+            Expr::UnaryOp { op, expr: operand } => {
+                if let Some(name) = operator_function(*op) {
+                    *expr = call(name, vec![std::mem::replace(operand, null())]);
+                }
+            }
             Expr::AnyOp { compare_op, right, .. } => {
                 unqualify_operator(compare_op);
                 array_literal(right);
@@ -190,6 +195,16 @@ fn keyword_function(ident: &Ident) -> Option<Expr> {
     let name = ident.value.to_ascii_lowercase();
     let known = ["current_schema", "current_catalog", "current_role", "current_user", "session_user"];
     known.contains(&name.as_str()).then(|| call(&name, Vec::new()))
+}
+
+/// The function an operator of one operand stands for.
+fn operator_function(op: UnaryOperator) -> Option<&'static str> {
+    match op {
+        UnaryOperator::PGAbs => Some("abs"),
+        UnaryOperator::PGSquareRoot => Some("sqrt"),
+        UnaryOperator::PGCubeRoot => Some("cbrt"),
+        _ => None,
+    }
 }
 
 /// Makes an operator of `pg_catalog` the plain one.

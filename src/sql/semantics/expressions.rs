@@ -1,7 +1,8 @@
 //! The pass over a plan before DataFusion coerces its types.
 
-use super::cast;
+use super::common_type::{self, Alternative};
 use super::operators::{comparable, is_open, no_operator, resolve};
+use super::{cast, set_operations};
 use crate::error::Error;
 use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::types;
@@ -10,6 +11,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values};
@@ -26,18 +28,18 @@ impl AnalyzerRule for PostgresExpressions {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        // The two halves of a recursive query were given equal types already; narrowing literals in one would part them.
-        let recursive = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
-        let pass = Pass { zone: cast::zone(config), narrow_literals: !recursive };
-        Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, pass))?.data)
+        rewrite_plan(plan, Pass { zone: cast::zone(config) })
     }
+}
+
+fn rewrite_plan(plan: LogicalPlan, pass: Pass) -> Result<LogicalPlan> {
+    Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, pass))?.data)
 }
 
 /// What the whole pass agrees on.
 #[derive(Clone, Copy)]
 struct Pass {
     zone: Tz,
-    narrow_literals: bool,
 }
 
 fn rewrite_node(plan: LogicalPlan, pass: Pass) -> Result<Transformed<LogicalPlan>> {
@@ -55,15 +57,20 @@ fn rewrite_node(plan: LogicalPlan, pass: Pass) -> Result<Transformed<LogicalPlan
         let rewritten = rewrite_expr(expr, &schema, pass)?;
         Ok(rewritten.update_data(|e| name.restore(e)))
     })?;
-    if !rewritten.transformed {
-        return Ok(rewritten);
-    }
-    match rewritten.data {
-        LogicalPlan::Values(Values { values, .. }) => {
-            Ok(Transformed::yes(LogicalPlanBuilder::values(values)?.build()?))
+    let transformed = rewritten.transformed;
+    let plan = match rewritten.data {
+        LogicalPlan::Values(Values { values, .. }) if transformed => LogicalPlanBuilder::values(values)?.build()?,
+        LogicalPlan::Union(union) => set_operations::union(union, pass.zone)?,
+        LogicalPlan::Join(join) if set_operations::is_intersect_or_except(&join) => {
+            set_operations::intersect_or_except(join, pass.zone)?
         }
-        other => Ok(Transformed::yes(other.recompute_schema()?)),
-    }
+        LogicalPlan::RecursiveQuery(query) => {
+            set_operations::recursive(query, pass.zone, &|term| rewrite_plan(term, pass))?
+        }
+        // Inputs may have other types now, also where no expression changed.
+        other => other.recompute_schema()?,
+    };
+    Ok(Transformed::yes(plan))
 }
 
 fn check_condition(predicate: &Expr, schema: &DFSchema) -> Result<()> {
@@ -109,17 +116,20 @@ fn has_literal_argument(expr: &Expr) -> bool {
 
 fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
     match expr {
-        Expr::Literal(ScalarValue::Int64(Some(value)), metadata) if pass.narrow_literals => {
-            match i32::try_from(value) {
-                Ok(narrow) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(narrow)), metadata))),
-                Err(_) => Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), metadata))),
-            }
-        }
+        Expr::Literal(ScalarValue::Int64(Some(value)), metadata) => match i32::try_from(value) {
+            Ok(narrow) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(narrow)), metadata))),
+            Err(_) => Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), metadata))),
+        },
         Expr::Cast(ref cast) => {
             let Ok((_, from)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(expr)) };
             let open = matches!(cast.expr.as_ref(), Expr::Literal(value, None) if is_open(value));
             let from = if open || from.data_type() == &DataType::Null { types::UNKNOWN } else { types::pg_type(&from) };
             let to = types::pg_type(&cast.field);
+            // A width that SQL cannot write is the planner's own.
+            let widened = to == types::NUMERIC && Some(cast.field.data_type()) != to.arrow_type().as_ref();
+            if widened && from.oid == to.oid {
+                return Ok(Transformed::no(expr));
+            }
             match cast::planned(&cast.expr, from, to, pass.zone) {
                 Ok(Some(planned)) => Ok(Transformed::yes(planned)),
                 Ok(None) => Ok(Transformed::no(expr)),
@@ -138,10 +148,65 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             changed |= resolve_against(&mut between.high, &between.expr, schema)?;
             Ok(Transformed::new(Expr::Between(between), changed, TreeNodeRecursion::Continue))
         }
+        Expr::Case(case) => rewrite_case(case, schema, pass),
+        Expr::ScalarFunction(function) => rewrite_choice(function, schema, pass),
         Expr::InSubquery(ref subquery) if subquery.negated && !subquery.subquery.outer_ref_columns.is_empty() => {
             external(Error::unsupported("a correlated NOT IN subquery").with_hint("Write it with NOT EXISTS."))
         }
         other => Ok(Transformed::no(other)),
+    }
+}
+
+fn unified(what: &str, exprs: &mut [&mut Expr], schema: &DFSchema, pass: Pass) -> Result<bool> {
+    common_type::unify(what, exprs, schema, pass.zone).or_else(external)
+}
+
+/// COALESCE and its relatives: arguments of one type.
+fn rewrite_choice(mut function: ScalarFunction, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
+    let mut arguments: Vec<&mut Expr> = function.args.iter_mut().collect();
+    let changed = match (function.func.name(), arguments.as_mut_slice()) {
+        ("coalesce", arguments) => unified("COALESCE", arguments, schema, pass)?,
+        ("greatest", arguments) => unified("GREATEST", arguments, schema, pass)?,
+        ("least", arguments) => unified("LEAST", arguments, schema, pass)?,
+        ("make_array", arguments) if arguments.len() > 1 => unified("ARRAY", arguments, schema, pass)?,
+        ("nullif", [first, second]) => {
+            resolve_against(second, first, schema)? || resolve_against(first, second, schema)?
+        }
+        _ => false,
+    };
+    Ok(Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue))
+}
+
+/// CASE: results of one type (the ELSE has the first say), conditions that are boolean or comparable with the operand.
+fn rewrite_case(mut case: Case, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
+    let mut changed = false;
+    for (when, _) in &mut case.when_then_expr {
+        changed |= match &case.expr {
+            Some(operand) => resolve_against(when, operand, schema)?,
+            None => resolve_condition(when, schema, pass)?,
+        };
+    }
+    let results = case.else_expr.iter_mut().map(Box::as_mut);
+    let mut results: Vec<&mut Expr> =
+        results.chain(case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut())).collect();
+    changed |= unified("CASE", &mut results, schema, pass)?;
+    Ok(Transformed::new(Expr::Case(case), changed, TreeNodeRecursion::Continue))
+}
+
+/// A condition of CASE must be boolean.
+fn resolve_condition(condition: &mut Expr, schema: &DFSchema, pass: Pass) -> Result<bool> {
+    match common_type::alternative(condition, schema) {
+        Some(Alternative::Open) => {
+            let taken = std::mem::take(condition);
+            let coerced = common_type::coerce(taken, Alternative::Open, types::BOOL, pass.zone).or_else(external)?;
+            *condition = coerced;
+            Ok(true)
+        }
+        Some(Alternative::Typed(pg)) if pg.oid != types::BOOL.oid => {
+            let message = format!("argument of CASE/WHEN must be type boolean, not type {}", pg.base_name());
+            external(Error::new(DATATYPE_MISMATCH, message))
+        }
+        _ => Ok(false),
     }
 }
 

@@ -2,25 +2,34 @@
 //!
 //! While SQL becomes a plan, [`operators`] resolves literals of open type against the other operand and refuses operators
 //! that do not exist (`integer = text`). On the finished plan, before DataFusion coerces types, [`expressions`] narrows
-//! integer literals to `integer`, resolves literals in IN and BETWEEN, and replaces casts by PostgreSQL's ([`cast`]). After
-//! coercion [`arithmetic`] makes `+ - * / %` fail on overflow and division by zero instead of wrapping.
+//! integer literals to `integer`, resolves literals in IN and BETWEEN, brings alternatives to their [`common_type`] (those of
+//! [`set_operations`] too), and replaces casts by PostgreSQL's ([`cast`]); [`correlated`] makes joins of sub-queries that
+//! DataFusion cannot. After coercion [`arithmetic`] makes `+ - * / %` fail on overflow and division by zero instead of
+//! wrapping.
 
 mod arithmetic;
 mod cast;
-mod expressions;
+mod plain;
+mod choices;
 mod operators;
+mod common_type;
+mod set_operations;
+mod correlated;
+mod expressions;
 
 use crate::context::SessionInfo;
 use crate::error::Result;
 use crate::{functions, pg_catalog};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use std::sync::Arc;
 
 /// Adds rules and planners to a session's. Must come before DataFusion's defaults.
 pub(crate) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(expressions::PostgresExpressions)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(expressions::PostgresExpressions), Arc::new(correlated::CorrelatedSubqueries)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(arithmetic::CheckedArithmetic));
     builder.with_analyzer_rules(rules).with_expr_planners(vec![Arc::new(operators::PostgresOperators)])
@@ -29,6 +38,11 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
 /// Registers PostgreSQL's functions.
 pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>) -> Result<()> {
     functions::register(state)?;
+    state.register_udf(Arc::new(ScalarUDF::new_from_impl(plain::Plain::new())))?;
+    for name in choices::NAMES {
+        let function = state.udf(name)?;
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(choices::Choice::new(function))))?;
+    }
     for function in pg_catalog::functions(info) {
         state.register_udf(function)?;
     }

@@ -2,7 +2,7 @@
 
 use super::cast;
 use crate::error::Error;
-use crate::sqlstate::{DATATYPE_MISMATCH, UNDEFINED_FUNCTION};
+use crate::sqlstate::{AMBIGUOUS_FUNCTION, DATATYPE_MISMATCH, UNDEFINED_FUNCTION};
 use crate::text::datetime;
 use crate::types::{self, PgType};
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, IntervalMonthDayNanoArray};
@@ -29,6 +29,10 @@ impl ExprPlanner for PostgresOperators {
             check_boolean(&raw, schema)?;
             return Ok(PlannerResult::Original(raw));
         }
+        if raw.op == BinaryOperator::StringConcat {
+            check_concatenation(&raw, schema)?;
+            return Ok(PlannerResult::Original(raw));
+        }
         if !is_comparison(&raw.op) && !is_arithmetic(&raw.op) {
             return Ok(PlannerResult::Original(raw));
         }
@@ -38,6 +42,14 @@ impl ExprPlanner for PostgresOperators {
         match (left.open, right.open) {
             (true, false) => raw.left = resolve(raw.left, right.pg, &raw.op)?,
             (false, true) => raw.right = resolve(raw.right, left.pg, &raw.op)?,
+            (true, true) if is_arithmetic(&raw.op) => {
+                let error =
+                    Error::new(AMBIGUOUS_FUNCTION, format!("operator is not unique: unknown {} unknown", raw.op))
+                        .with_hint(
+                            "Could not choose a best candidate operator. You might need to add explicit type casts.",
+                        );
+                return Err(DataFusionError::External(Box::new(error)));
+            }
             (true, true) => {}
             (false, false) => {
                 if let Some(planned) = date_arithmetic(&raw, left.pg, right.pg) {
@@ -50,6 +62,17 @@ impl ExprPlanner for PostgresOperators {
         }
         Ok(PlannerResult::Original(raw))
     }
+}
+
+/// `||` joins a string with anything, arrays with arrays and elements, and values of a few other types with their like.
+fn check_concatenation(raw: &RawBinaryExpr, schema: &DFSchema) -> Result<()> {
+    let (Some(left), Some(right)) = (operand(&raw.left, schema), operand(&raw.right, schema)) else { return Ok(()) };
+    let joins =
+        |pg: PgType| pg.is_string() || pg.element().is_some() || matches!(pg.oid, 17 | 18 | 22 | 30 | 194 | 3802);
+    if left.open || right.open || joins(left.pg) || joins(right.pg) {
+        return Ok(());
+    }
+    Err(DataFusionError::External(Box::new(no_operator(&raw.op, left.pg, right.pg))))
 }
 
 struct Operand {
@@ -107,7 +130,7 @@ pub(super) fn resolve(expr: Expr, other: PgType, op: &BinaryOperator) -> Result<
 }
 
 /// A numeric type with as many decimals as the text has.
-fn numeric_of(value: &ScalarValue) -> PgType {
+pub(super) fn numeric_of(value: &ScalarValue) -> PgType {
     let text = match value {
         ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => text.trim(),
         _ => return types::NUMERIC,

@@ -4,18 +4,16 @@ use super::done;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::session::Run;
-use crate::sqlstate::{ACTIVE_SQL_TRANSACTION, NO_ACTIVE_SQL_TRANSACTION};
+use crate::sqlstate::{ACTIVE_SQL_TRANSACTION, NO_ACTIVE_SQL_TRANSACTION, READ_ONLY_SQL_TRANSACTION};
 use crate::transaction::blocking;
 use datafusion::sql::sqlparser::ast::{Ident, TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
 
-/// Refuses modes that would have to mean something.
-pub(super) fn check_modes(modes: &[TransactionMode]) -> Result<()> {
+/// Refuses modes that would have to mean something; whether READ ONLY or READ WRITE was written, the last one counting.
+fn check_modes(modes: &[TransactionMode]) -> Result<Option<TransactionAccessMode>> {
+    let mut access = None;
     for mode in modes {
         match mode {
-            TransactionMode::AccessMode(TransactionAccessMode::ReadWrite) => {}
-            TransactionMode::AccessMode(TransactionAccessMode::ReadOnly) => {
-                return Err(Error::unsupported("a READ ONLY transaction"));
-            }
+            TransactionMode::AccessMode(mode) => access = Some(*mode),
             TransactionMode::IsolationLevel(
                 TransactionIsolationLevel::ReadCommitted | TransactionIsolationLevel::ReadUncommitted,
             ) => {}
@@ -24,20 +22,81 @@ pub(super) fn check_modes(modes: &[TransactionMode]) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(access)
+}
+
+/// Whether the transaction may write, kept as a setting that ends with it.
+const READ_ONLY: &str = "transaction_read_only";
+/// The same for transactions that do not say.
+const DEFAULT_READ_ONLY: &str = "default_transaction_read_only";
+
+fn on_off(access: TransactionAccessMode) -> &'static str {
+    match access {
+        TransactionAccessMode::ReadOnly => "on",
+        TransactionAccessMode::ReadWrite => "off",
+    }
+}
+
+fn is_on(run: &Run, setting: &str) -> bool {
+    run.session.info.settings.get(setting).is_some_and(|value| value == "on")
+}
+
+/// SET TRANSACTION, SET SESSION CHARACTERISTICS.
+pub(super) fn set_transaction(run: &Run, modes: &[TransactionMode], session: bool) -> Result<()> {
+    let Some(access) = check_modes(modes)? else { return Ok(()) };
+    let settings = &run.session.info.settings;
+    if session {
+        return settings.set(DEFAULT_READ_ONLY, on_off(access), false);
+    }
+    if !run.session.transactions.in_block() {
+        run.session.warn(NO_ACTIVE_SQL_TRANSACTION, "SET TRANSACTION can only be used in transaction blocks");
+        return Ok(());
+    }
+    settings.set(READ_ONLY, on_off(access), true)
+}
+
+/// Refuses statements that write in a transaction that may not: 25006.
+pub(super) fn check_read_only(run: &Run) -> Result<()> {
+    let transactions = &run.session.transactions;
+    let explicit = transactions.in_block() && !transactions.is_implicit();
+    let read_only =
+        if explicit { is_on(run, READ_ONLY) } else { is_on(run, READ_ONLY) || is_on(run, DEFAULT_READ_ONLY) };
+    match super::writes(&run.parsed.kind) {
+        Some(what) if read_only => {
+            Err(Error::new(READ_ONLY_SQL_TRANSACTION, format!("cannot execute {what} in a read-only transaction")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn begin_settings(run: &Run, access: Option<TransactionAccessMode>) -> Result<()> {
+    let settings = &run.session.info.settings;
+    settings.begin_transaction();
+    let default = is_on(run, DEFAULT_READ_ONLY).then_some(TransactionAccessMode::ReadOnly);
+    match access.or(default) {
+        Some(access) => settings.set(READ_ONLY, on_off(access), true),
+        None => Ok(()),
+    }
 }
 
 /// BEGIN, START TRANSACTION.
 pub(super) fn begin(run: &Run, modes: &[TransactionMode]) -> Result<Outcome> {
-    check_modes(modes)?;
+    let access = check_modes(modes)?;
     let session = &run.session;
     let in_block = session.transactions.in_block();
     if !session.transactions.begin_explicit() {
         session.warn(ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
     } else if !in_block {
-        session.info.settings.begin_transaction();
+        begin_settings(run, access)?;
+    } else if let Some(access) = access {
+        session.info.settings.set(READ_ONLY, on_off(access), true)?;
     }
     Ok(done("BEGIN"))
+}
+
+/// How the transaction accesses data; a chained one does the same.
+fn access_of(run: &Run) -> TransactionAccessMode {
+    if is_on(run, READ_ONLY) { TransactionAccessMode::ReadOnly } else { TransactionAccessMode::ReadWrite }
 }
 
 /// COMMIT, END. A failed block is rolled back, as the tag says.
@@ -52,12 +111,13 @@ pub(super) async fn commit(run: &Run, chain: bool) -> Result<Outcome> {
         }
         session.warn(NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
     }
+    let access = access_of(run);
     let result = session.transactions.commit(&session.instance).await;
     session.info.settings.end_transaction(matches!(result, Ok(true)));
     let committed = result?;
     if chain {
         session.transactions.begin_explicit();
-        session.info.settings.begin_transaction();
+        begin_settings(run, Some(access))?;
     }
     Ok(done(if committed { "COMMIT" } else { "ROLLBACK" }))
 }
@@ -77,11 +137,12 @@ pub(super) async fn rollback(run: &Run, chain: bool, savepoint: Option<&Ident>) 
         }
         session.warn(NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
     }
+    let access = access_of(run);
     session.transactions.rollback().await;
     session.info.settings.end_transaction(false);
     if chain {
         session.transactions.begin_explicit();
-        session.info.settings.begin_transaction();
+        begin_settings(run, Some(access))?;
     }
     Ok(done("ROLLBACK"))
 }

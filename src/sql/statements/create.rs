@@ -82,13 +82,8 @@ pub(super) async fn table(run: &Run, create: &CreateTable) -> Result<Outcome> {
         }
         return table_as(run, &create.name, names, query, create.if_not_exists, "CREATE TABLE AS").await;
     }
-    if create.columns.is_empty() {
-        let written = run.parsed.text.trim_end().ends_with(')');
-        return Err(if written {
-            Error::unsupported("a table without columns")
-        } else {
-            Error::new(SYNTAX_ERROR, "syntax error at end of input")
-        });
+    if create.columns.is_empty() && !run.parsed.text.trim_end().ends_with(')') {
+        return Err(Error::new(SYNTAX_ERROR, "syntax error at end of input"));
     }
     let name = Name::new(run, &create.name)?;
     let columns = Columns::read(run, &name.name, create)?;

@@ -12,7 +12,7 @@ use crate::plan::{named_query_plan, physical_plan, start};
 use crate::prepared::{bind, column_parameter, infer};
 use crate::provider::{column_type, state_for};
 use crate::session::Run;
-use crate::sqlstate::{DUPLICATE_COLUMN, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER};
+use crate::sqlstate::{DUPLICATE_COLUMN, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER, WRONG_OBJECT_TYPE};
 use crate::text::{ColumnBuilder, InputOptions};
 use crate::types::{self, PgType};
 use crate::write::{Shape, Sink, SourceColumn, append, source_of};
@@ -43,7 +43,18 @@ struct Target {
 pub(super) async fn run(run: &Run, insert: &Insert) -> Result<Outcome> {
     refuse(insert)?;
     let context = run.session.context()?;
-    let target = target(run, insert, &context)?;
+    let target = match target(run, insert, &context) {
+        // The rows are looked at before the kind of relation.
+        Err(e) if e.state() == WRONG_OBJECT_TYPE => {
+            if let Some(query) = insert.source.as_deref().filter(|query| literal_rows(query).is_none()) {
+                let mut state = state_for(&run.session.base, &run.session.info, &context);
+                semantics::begin_statement(&mut state, &run.session.info);
+                named_query_plan(&state, query).await?;
+            }
+            return Err(e);
+        }
+        target => target?,
+    };
     let shape = Shape::new(&target.table, run.session.zone());
     let rows = match insert.source.as_deref() {
         None => default_values(run, &target, &shape).await?,
@@ -378,6 +389,7 @@ fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
     let mut query = query.clone();
     if let SetExpr::Values(values) = query.body.as_mut() {
         let has_subquery = values.visit(&mut FindQuery).is_break();
+        let several = values.rows.len() > 1;
         for row in &mut values.rows {
             for (expr, column) in row.content.iter_mut().zip(&target.columns) {
                 if let Some(Cell::Default) = cell(expr) {
@@ -387,6 +399,10 @@ fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
                     };
                 } else if let Some(Cell::Text(_)) = cell(expr) {
                     type_literal(expr, column_type(&target.table.columns[*column]))?;
+                }
+                // Each row is assigned by itself: a number in one does not make numbers of the strings in others.
+                if several && column_type(&target.table.columns[*column]).is_string() {
+                    as_text(expr)?;
                 }
             }
         }
@@ -404,6 +420,22 @@ fn type_literal(expr: &mut Expr, pg: PgType) -> Result<()> {
         return Ok(());
     }
     let mut typed = parser::parse_expression(&format!("NULL::{}", pg.sql_name()))?;
+    if let Expr::Cast { expr: inner, .. } = &mut typed {
+        std::mem::swap(inner.as_mut(), expr);
+        *expr = typed;
+    }
+    if pg.oid == types::NUMERIC.oid {
+        parser::values::plain(expr);
+    }
+    Ok(())
+}
+
+/// Casts what is not a literal or parameter to text.
+fn as_text(expr: &mut Expr) -> Result<()> {
+    if matches!(cell(expr), Some(Cell::Null | Cell::Text(_) | Cell::Parameter(_))) {
+        return Ok(());
+    }
+    let mut typed = parser::parse_expression("NULL::text")?;
     if let Expr::Cast { expr: inner, .. } = &mut typed {
         std::mem::swap(inner.as_mut(), expr);
         *expr = typed;

@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast::{SetExpr, Statement as Sql};
 
 /// Runs a statement.
 pub(crate) async fn execute(run: &Run, prepared: Option<&Prepared>) -> Result<Outcome> {
+    control::check_read_only(run)?;
     match &run.parsed.kind {
         Kind::Copy(copy) if copy.from => crate::copy_from::run(run, copy).await,
         Kind::Copy(copy) => crate::copy_to::run(run, copy).await,
@@ -59,6 +60,31 @@ async fn sql(run: &Run, statement: &Sql, prepared: Option<&Prepared>) -> Result<
         Sql::Analyze(_) => Ok(Outcome::Done { tag: "ANALYZE".to_owned(), rows: 0 }),
         other => Err(unsupported(other)),
     }
+}
+
+/// What a statement that writes is called; `None` for the others.
+fn writes(kind: &Kind) -> Option<String> {
+    let statement = match kind {
+        Kind::Copy(copy) => return copy.from.then(|| "COPY FROM".to_owned()),
+        Kind::Sql(statement) => statement.as_ref(),
+        Kind::Checkpoint | Kind::Show(_) | Kind::ShowAll => return None,
+    };
+    Some(match statement {
+        Sql::Query(query) => match query.body.as_ref() {
+            SetExpr::Select(select) if select.into.is_some() => "SELECT INTO".to_owned(),
+            _ => return None,
+        },
+        Sql::Insert(_) => "INSERT".to_owned(),
+        Sql::Update(_) => "UPDATE".to_owned(),
+        Sql::Delete(_) => "DELETE".to_owned(),
+        Sql::CreateTable(create) if create.query.is_some() => "CREATE TABLE AS".to_owned(),
+        Sql::CreateTable(_) => "CREATE TABLE".to_owned(),
+        Sql::CreateView(_) => "CREATE VIEW".to_owned(),
+        Sql::CreateSchema { .. } => "CREATE SCHEMA".to_owned(),
+        Sql::Drop { object_type, .. } => format!("DROP {object_type}"),
+        Sql::Truncate(_) => "TRUNCATE TABLE".to_owned(),
+        _ => return None,
+    })
 }
 
 /// Names the statement from its first words.

@@ -23,11 +23,11 @@ pub(super) fn set(run: &Run, set: &Set) -> Result<Outcome> {
         }
         Set::SetNames { charset_name, .. } => apply(run, "client_encoding", Some(&charset_name.value), false)?,
         Set::SetNamesDefault {} => apply(run, "client_encoding", None, false)?,
-        Set::SetTransaction { modes, snapshot, .. } => {
+        Set::SetTransaction { modes, snapshot, session } => {
             if snapshot.is_some() {
                 return Err(Error::unsupported("SET TRANSACTION SNAPSHOT"));
             }
-            control::check_modes(modes)?;
+            control::set_transaction(run, modes, *session)?;
         }
         Set::SetRole { role_name, .. } => {
             let own = role_name.as_ref().is_none_or(|name| name.value == run.session.info.user);
