@@ -31,6 +31,7 @@ pub mod pg_catalog;
 mod semantics;
 pub mod system;
 mod provider;
+mod clauses;
 mod plan;
 mod runtime;
 mod transaction;

@@ -33,7 +33,7 @@ impl Sum {
 }
 
 /// The type values are brought to before they are summed or averaged.
-pub(super) fn summed_type(name: &str, given: &DataType) -> Result<DataType> {
+pub(super) fn summed_type(given: &DataType) -> Result<DataType> {
     Ok(match given {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => DataType::Int64,
         DataType::Int64 | DataType::UInt32 | DataType::UInt64 => DataType::Decimal128(20, 0),
@@ -44,12 +44,10 @@ pub(super) fn summed_type(name: &str, given: &DataType) -> Result<DataType> {
         DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Interval(_) | DataType::Duration(_) => {
             given.clone()
         }
-        DataType::Dictionary(_, value) => summed_type(name, value)?,
-        DataType::RunEndEncoded(_, value) => summed_type(name, value.data_type())?,
-        other => {
-            let type_name = crate::types::from_arrow(other).sql_name();
-            return plan_err!("function {name}({type_name}) does not exist");
-        }
+        DataType::Dictionary(_, value) => summed_type(value)?,
+        DataType::RunEndEncoded(_, value) => summed_type(value.data_type())?,
+        // Refused with PostgreSQL's words when the plan is analyzed.
+        other => other.clone(),
     })
 }
 
@@ -69,7 +67,7 @@ impl AggregateUDFImpl for Sum {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let [given] = given else { return plan_err!("function sum takes one argument") };
-        Ok(vec![summed_type("sum", given)?])
+        Ok(vec![summed_type(given)?])
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
@@ -77,6 +75,7 @@ impl AggregateUDFImpl for Sum {
             [DataType::Decimal128(precision, scale)] if *precision > SAFE_PRECISION => {
                 Ok(DataType::Decimal128(PRECISION_MAX, *scale))
             }
+            [other] if !other.is_numeric() && !matches!(other, DataType::Duration(_)) => Ok(other.clone()),
             _ => self.inner.return_type(arguments),
         }
     }

@@ -1,8 +1,8 @@
 //! Arithmetic that fails where DataFusion's wraps: integer overflow is 22003, division by zero 22012, and a float result
 //! that is infinite though its operands were not is 22003.
 //!
-//! After type coercion both operands have one type. Integer `+ - *` and all float operators become functions over Arrow's
-//! checked kernels; they print as the operators they stand for. Integer `/ %` and decimals are checked by DataFusion already.
+//! After type coercion both operands have one type. Integer `+ - * /`, negation and all float operators become functions over Arrow's
+//! checked kernels; they print as the operators they stand for. Integer `%` and decimals are checked by DataFusion already.
 
 use crate::error::Error;
 use crate::sqlstate::{DIVISION_BY_ZERO, NUMERIC_VALUE_OUT_OF_RANGE};
@@ -52,6 +52,10 @@ fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn rewrite_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let Expr::Negative(operand) = &expr {
+        return negation(operand, schema)
+            .map(|negated| negated.map_or_else(|| Transformed::no(expr.clone()), Transformed::yes));
+    }
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else { return Ok(Transformed::no(expr)) };
     let Some(op) = CheckedOperator::of(*op) else { return Ok(Transformed::no(expr)) };
     let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
@@ -59,14 +63,25 @@ fn rewrite_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     };
     let integer = matches!(left_type, DataType::Int16 | DataType::Int32 | DataType::Int64);
     let float = matches!(left_type, DataType::Float32 | DataType::Float64);
-    let wanted = float || (integer && !matches!(op, CheckedOperator::Divide | CheckedOperator::Modulo));
+    let wanted = float || (integer && op != CheckedOperator::Modulo);
     if left_type != right_type || !wanted {
         return Ok(Transformed::no(expr));
     }
+    Ok(Transformed::yes(checked(op, left.as_ref().clone(), right.as_ref().clone())))
+}
+
+fn checked(op: CheckedOperator, left: Expr, right: Expr) -> Expr {
     let function = CheckedFunction { op, signature: Signature::any(2, Volatility::Immutable) };
-    let args = vec![left.as_ref().clone(), right.as_ref().clone()];
-    let function = ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), args);
-    Ok(Transformed::yes(Expr::ScalarFunction(function)))
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), vec![left, right]))
+}
+
+/// An integer is negated by taking it from zero, which notices that the smallest has no counterpart.
+fn negation(operand: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let Ok(data_type @ (DataType::Int16 | DataType::Int32 | DataType::Int64)) = operand.get_type(schema) else {
+        return Ok(None);
+    };
+    let zero = Expr::Literal(ScalarValue::new_zero(&data_type)?, None);
+    Ok(Some(checked(CheckedOperator::Minus, zero, operand.clone())))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

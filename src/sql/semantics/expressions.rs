@@ -1,7 +1,7 @@
 //! The pass over a plan before DataFusion coerces its types.
 
-use super::cast;
 use super::operators::{comparable, is_open, no_operator, resolve};
+use super::{calls, cast};
 use crate::error::Error;
 use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::types;
@@ -12,7 +12,9 @@ use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values, WindowFunctionDefinition,
+};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -85,12 +87,22 @@ fn rewrite_expr(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed
     expr.transform_down_up(
         |e| match e {
             Expr::AggregateFunction(_) | Expr::WindowFunction(_) if has_literal_argument(&e) => {
-                Ok(Transformed::new(e, false, TreeNodeRecursion::Jump))
+                let mut rewritten = rewrite_arguments(e, schema, pass)?;
+                rewritten.tnr = TreeNodeRecursion::Jump;
+                Ok(rewritten)
             }
             other => Ok(Transformed::no(other)),
         },
         |e| rewrite_one(e, schema, pass),
     )
+}
+
+/// Rewrites what is below an aggregate or window function, literals left out.
+fn rewrite_arguments(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
+    expr.map_children(|child| match child {
+        literal @ Expr::Literal(..) => Ok(Transformed::no(literal)),
+        other => rewrite_expr(other, schema, pass),
+    })
 }
 
 fn has_literal_argument(expr: &Expr) -> bool {
@@ -125,6 +137,17 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
                 Ok(None) => Ok(Transformed::no(expr)),
                 Err(e) => external(e),
             }
+        }
+        Expr::ScalarFunction(function) => calls::bind(function, schema, pass.zone),
+        Expr::AggregateFunction(call) => calls::aggregate(call, schema),
+        Expr::WindowFunction(mut call) => {
+            let replaced = match (&call.fun, call.params.args.as_slice()) {
+                (WindowFunctionDefinition::AggregateUDF(func), [arg]) => calls::checked_aggregate(func, arg, schema)?,
+                _ => None,
+            };
+            let Some(func) = replaced else { return Ok(Transformed::no(Expr::WindowFunction(call))) };
+            call.fun = WindowFunctionDefinition::AggregateUDF(func);
+            Ok(Transformed::yes(Expr::WindowFunction(call)))
         }
         Expr::InList(mut list) => {
             let mut changed = false;

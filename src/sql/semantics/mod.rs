@@ -2,13 +2,14 @@
 //!
 //! While SQL becomes a plan, [`operators`] resolves literals of open type against the other operand and refuses operators
 //! that do not exist (`integer = text`). On the finished plan, before DataFusion coerces types, [`expressions`] narrows
-//! integer literals to `integer`, resolves literals in IN and BETWEEN, and replaces casts by PostgreSQL's ([`cast`]). After
+//! integer literals to `integer`, binds calls ([`calls`]), resolves literals in IN and BETWEEN, and replaces casts by PostgreSQL's ([`cast`]). After
 //! coercion [`arithmetic`] makes `+ - * / %` fail on overflow and division by zero instead of wrapping.
 
 mod arithmetic;
 mod cast;
-mod expressions;
 mod operators;
+mod calls;
+mod expressions;
 
 use crate::context::SessionInfo;
 use crate::error::Result;
