@@ -24,9 +24,14 @@ pub(crate) fn check(query: &Query, state: &SessionState) -> Result<()> {
     }
 }
 
-/// Rewrites operators and numbers.
+/// Makes calls of operators before their operand. Columns have their names by now.
 pub(crate) fn rewrite(query: &mut Query) {
     let _ = query.visit(&mut Rewriter);
+}
+
+/// Makes texts of numbers that are cast to a float. Must come before numbers with an exponent become plain decimals.
+pub(crate) fn read_floats(query: &mut Query) {
+    let _ = query.visit(&mut Floats);
 }
 
 /// Names of functions, in lower case, that are called and do not exist.
@@ -213,27 +218,34 @@ impl VisitorMut for Rewriter {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::UnaryOp { op, expr: operand } => {
-                let name = match op {
-                    UnaryOperator::BitwiseNot => "bitwise_not",
-                    UnaryOperator::PGAbs => "abs",
-                    UnaryOperator::PGSquareRoot => "sqrt",
-                    UnaryOperator::PGCubeRoot => "cbrt",
-                    _ => return ControlFlow::Continue(()),
-                };
-                let operand = std::mem::replace(operand.as_mut(), Expr::value(Value::Null));
-                *expr = call(name, operand);
-            }
-            Expr::Cast { expr: inner, data_type, .. } if is_float(data_type) => {
-                if let Expr::Value(value) = inner.as_mut()
-                    && let Value::Number(number, _) = &value.value
-                    && let Some(written) = written_out(number)
-                {
-                    value.value = Value::SingleQuotedString(written);
-                }
-            }
-            _ => {}
+        if let Expr::UnaryOp { op, expr: operand } = expr {
+            let name = match op {
+                UnaryOperator::BitwiseNot => "bitwise_not",
+                UnaryOperator::PGAbs => "abs",
+                UnaryOperator::PGSquareRoot => "sqrt",
+                UnaryOperator::PGCubeRoot => "cbrt",
+                _ => return ControlFlow::Continue(()),
+            };
+            let operand = std::mem::replace(operand.as_mut(), Expr::value(Value::Null));
+            *expr = call(name, operand);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Floats;
+
+impl VisitorMut for Floats {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Cast { expr: inner, data_type, .. } = expr
+            && is_float(data_type)
+            && let Expr::Value(value) = inner.as_mut()
+            && let Value::Number(number, _) = &value.value
+            && let Some(written) = written_out(number)
+        {
+            value.value = Value::SingleQuotedString(written);
         }
         ControlFlow::Continue(())
     }

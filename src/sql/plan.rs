@@ -39,6 +39,7 @@ pub(crate) async fn query_plan(state: &SessionState, mut query: Query) -> Result
 /// Names the columns of a query, then plans it.
 pub(crate) async fn named_query_plan(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
     let mut query = query.clone();
+    clauses::read_floats(&mut query);
     name_columns(&mut query);
     query_plan(state, query).await
 }

@@ -1,8 +1,8 @@
 //! PostgreSQL's functions where DataFusion lacks them or means something else.
 //!
 //! - Aggregates: [`sum`] and [`average`] have PostgreSQL's result types and fail on overflow; both keep DataFusion's fast
-//!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share). [`single_value`] stands for
-//!   scalar sub-queries.
+//!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share). [`deviation`], [`regression`]
+//!   and [`ordered_set`] are the statistics; [`single_value`] stands for scalar sub-queries.
 //! - [`scalar`] and [`datetime`] have functions of one row, each a plain Rust function from values to a value ([`row`]);
 //!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON.
 //!
@@ -14,6 +14,8 @@ mod decimal_sum;
 mod sum;
 mod average;
 mod deviation;
+mod regression;
+mod ordered_set;
 mod single_value;
 mod array;
 mod json;
@@ -67,7 +69,9 @@ pub(crate) fn family(name: &str) -> Option<&'static call::Family> {
 
 fn aggregates() -> Vec<AggregateUDF> {
     let bool_and = datafusion::functions_aggregate::bool_and_or::bool_and_udaf();
-    vec![
+    let mut functions = vec![
+        AggregateUDF::new_from_impl(ordered_set::OrderedSet::percentile_disc()),
+        AggregateUDF::new_from_impl(ordered_set::OrderedSet::mode()),
         AggregateUDF::new_from_impl(sum::Sum::new()),
         AggregateUDF::new_from_impl(average::Average::new()),
         AggregateUDF::new_from_impl(single_value::SingleValue::new()),
@@ -76,7 +80,10 @@ fn aggregates() -> Vec<AggregateUDF> {
         AggregateUDF::new_from_impl(deviation::Deviation::new("var_pop", &[])),
         AggregateUDF::new_from_impl(deviation::Deviation::new("stddev", &["stddev_samp"])),
         AggregateUDF::new_from_impl(deviation::Deviation::new("stddev_pop", &[])),
-    ]
+    ];
+    let regressions = regression::FUNCTIONS.iter().map(|definition| regression::Regression::new(*definition));
+    functions.extend(regressions.map(AggregateUDF::new_from_impl));
+    functions
 }
 
 fn scalars() -> Vec<ScalarUDF> {
