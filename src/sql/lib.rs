@@ -32,6 +32,7 @@ mod semantics;
 pub mod system;
 mod using;
 mod provider;
+mod clauses;
 mod plan;
 mod runtime;
 mod transaction;

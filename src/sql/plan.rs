@@ -3,9 +3,10 @@
 use crate::error::{Error, Result};
 use crate::parser::names::name_columns;
 use crate::parser::values;
-use crate::pg_catalog;
 use crate::sqlstate::FEATURE_NOT_SUPPORTED;
+use crate::{clauses, functions, pg_catalog};
 use arrow::datatypes::SchemaRef;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
@@ -19,8 +20,19 @@ use std::sync::Arc;
 /// Plans a query whose columns have their names already.
 pub(crate) async fn query_plan(state: &SessionState, mut query: Query) -> Result<LogicalPlan> {
     check_query(&query)?;
+    clauses::check(&query, state)?;
+    clauses::rewrite(&mut query);
     pg_catalog::rewrite(&mut query, &|name| state.aggregate_functions().contains_key(name))?;
+    let unknown = clauses::unknown_functions(&query, state);
     let statement = DfStatement::Statement(Box::new(Statement::Query(Box::new(query))));
+    if unknown.is_empty() {
+        return Ok(state.statement_to_plan(statement).await?);
+    }
+    // Only with their arguments planned can the error name the types.
+    let mut state = state.clone();
+    for name in &unknown {
+        state.register_udf(Arc::new(functions::undefined(name)))?;
+    }
     Ok(state.statement_to_plan(statement).await?)
 }
 
@@ -28,6 +40,7 @@ pub(crate) async fn query_plan(state: &SessionState, mut query: Query) -> Result
 pub(crate) async fn named_query_plan(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
     let mut query = query.clone();
     crate::using::rewrite(state, &mut query).await?;
+    clauses::read_floats(&mut query);
     name_columns(&mut query);
     query_plan(state, query).await
 }

@@ -116,6 +116,7 @@ impl Schemas {
         let state = state_for(base, info, &Arc::new(context));
         let mut query = crate::parser::parse_query(&view.definition)?;
         crate::using::rewrite(&state, &mut query).await?;
+        crate::clauses::read_floats(&mut query);
         crate::parser::names::name_columns(&mut query);
         let plan = crate::plan::query_plan(&state, query).await?;
         let columns: Vec<Expr> = plan

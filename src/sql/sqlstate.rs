@@ -98,10 +98,12 @@ states! {
     CANNOT_COERCE = "42846";
     /// undefined_function
     UNDEFINED_FUNCTION = "42883";
-    /// ambiguous_function
-    AMBIGUOUS_FUNCTION = "42725";
     /// duplicate_alias
     DUPLICATE_ALIAS = "42712";
+    /// ambiguous_function
+    AMBIGUOUS_FUNCTION = "42725";
+    /// windowing_error
+    WINDOWING_ERROR = "42P20";
     /// invalid_column_reference
     INVALID_COLUMN_REFERENCE = "42P10";
     /// undefined_table

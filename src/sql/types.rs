@@ -337,6 +337,11 @@ pub fn metadata(pg: PgType) -> Option<HashMap<String, String>> {
     Some(HashMap::from([(PG_TYPE_KEY.to_owned(), format!("{}:{}", pg.oid, pg.modifier))]))
 }
 
+/// Whether a field says its PostgreSQL type.
+pub(crate) fn is_marked(field: &Field) -> bool {
+    field.metadata().contains_key(PG_TYPE_KEY)
+}
+
 /// [`arrow_field`] for types that are known to have values.
 pub(crate) fn column_field(name: &str, pg: PgType, nullable: bool) -> FieldRef {
     Arc::new(arrow_field(name, pg, nullable).unwrap_or_else(|| Field::new(name, DataType::Utf8View, nullable)))

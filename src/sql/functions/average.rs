@@ -71,7 +71,7 @@ impl AggregateUDFImpl for Average {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let [given] = given else { return plan_err!("function avg takes one argument") };
-        Ok(vec![match summed_type("avg", given)? {
+        Ok(vec![match summed_type(given)? {
             DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Decimal128(20, 0),
             DataType::Interval(_) => return plan_err!("function avg(interval) is not supported"),
             other => other,
@@ -80,6 +80,7 @@ impl AggregateUDFImpl for Average {
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         match arguments {
+            [other] if !other.is_numeric() => Ok(other.clone()),
             [DataType::Decimal128(_, scale)] => Ok(DataType::Decimal128(PRECISION_MAX, (*scale).max(SCALE_MIN))),
             _ => self.inner.return_type(arguments),
         }

@@ -61,10 +61,6 @@ pub(super) const FUNCTIONS: &[Definition] = &[
         i32::try_from(days).map(Datum::Date).map_err(|_| out_of_range())
     }),
     Definition::new("to_timestamp", &[(&[Float8], Timestamptz), (&[Text, Text], Timestamptz)], to_timestamp).stable(),
-    Definition::new("to_number", &[(&[Text, Text], Numeric)], |_, args| {
-        let (digits, scale) = pattern::parse_number(text(&args[0]))?;
-        Ok(Datum::Decimal(digits, scale))
-    }),
 ];
 
 const MAKE_INTERVAL: &[(&[Type], Type)] = &[

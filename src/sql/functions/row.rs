@@ -6,8 +6,8 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::array::{
-    BinaryViewBuilder, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int32Builder,
-    Int64Builder, IntervalMonthDayNanoBuilder, StringViewBuilder, Time64MicrosecondBuilder,
+    BinaryViewBuilder, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder,
+    Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, StringViewBuilder, Time64MicrosecondBuilder,
     TimestampMicrosecondBuilder,
 };
 use arrow::compute::cast;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(super) enum Datum {
+pub(crate) enum Datum {
     Null,
     Bool(bool),
     Int(i64),
@@ -44,7 +44,6 @@ pub(super) enum Datum {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Bool,
-    Int4,
     Int8,
     Float8,
     Numeric,
@@ -61,7 +60,6 @@ impl Type {
     fn arrow(self) -> DataType {
         match self {
             Type::Bool => DataType::Boolean,
-            Type::Int4 => DataType::Int32,
             Type::Int8 => DataType::Int64,
             Type::Float8 => DataType::Float64,
             Type::Numeric => DataType::Decimal128(38, 10),
@@ -83,7 +81,7 @@ impl Type {
             (_, DataType::Null) => Some(1),
             (Type::Text, _) if text => Some(0),
             (_, _) if text => Some(5),
-            (Type::Int4 | Type::Int8, _) if given.is_integer() => Some(0),
+            (Type::Int8, _) if given.is_integer() => Some(0),
             (Type::Numeric, _) if decimal => Some(0),
             (Type::Numeric, _) if given.is_integer() => Some(1),
             (Type::Float8, _) if given.is_floating() => Some(0),
@@ -104,7 +102,6 @@ impl Type {
         match (self, given) {
             (Type::Numeric, DataType::Decimal128(..)) => given.clone(),
             (Type::Numeric, _) if given.is_integer() => DataType::Decimal128(20, 0),
-            (Type::Int4, _) => DataType::Int64,
             _ => self.arrow(),
         }
     }
@@ -238,7 +235,7 @@ impl ScalarUDFImpl for RowFunction {
 }
 
 /// An argument's values.
-struct Column(ArrayRef);
+pub(super) struct Column(pub(super) ArrayRef);
 
 impl Column {
     fn of(argument: &ColumnarValue, rows: usize) -> Result<Column> {
@@ -249,7 +246,7 @@ impl Column {
         }))
     }
 
-    fn get(&self, row: usize) -> Datum {
+    pub(super) fn get(&self, row: usize) -> Datum {
         let array = &self.0;
         if array.is_null(row) {
             return Datum::Null;
@@ -290,9 +287,12 @@ macro_rules! collect {
     }};
 }
 
-fn build(data_type: &DataType, values: Vec<Datum>) -> Result<ArrayRef> {
+/// The results of a function as an array.
+pub(super) fn build(data_type: &DataType, values: Vec<Datum>) -> Result<ArrayRef> {
     Ok(match data_type {
         DataType::Boolean => collect!(BooleanBuilder::new(), values, Datum::Bool(v) => v),
+        DataType::Int16 => collect!(Int16Builder::new(), values, Datum::Int(v) => v as i16),
+        DataType::Float32 => collect!(Float32Builder::new(), values, Datum::Float(v) => v as f32),
         DataType::Int32 => collect!(Int32Builder::new(), values, Datum::Int(v) => v as i32),
         DataType::Int64 => collect!(Int64Builder::new(), values, Datum::Int(v) => v),
         DataType::Float64 => collect!(Float64Builder::new(), values, Datum::Float(v) => v),
@@ -309,7 +309,9 @@ fn build(data_type: &DataType, values: Vec<Datum>) -> Result<ArrayRef> {
             let scaled = values
                 .into_iter()
                 .map(|value| match value {
-                    Datum::Decimal(digits, from) => rescale(digits, from, *scale).map(Some).ok_or_else(out_of_range),
+                    Datum::Decimal(digits, from) => {
+                        crate::text::number::rescale(digits, from, *scale).map(Some).ok_or_else(out_of_range)
+                    }
                     _ => Ok(None),
                 })
                 .collect::<Result<Vec<Option<i128>>>>()?;
@@ -328,11 +330,6 @@ fn build(data_type: &DataType, values: Vec<Datum>) -> Result<ArrayRef> {
         }
         other => return exec_err!("no function returns {other}"),
     })
-}
-
-fn rescale(digits: i128, from: i8, to: i8) -> Option<i128> {
-    let unit = 10i128.checked_pow(u32::from((to - from).unsigned_abs()))?;
-    if to >= from { digits.checked_mul(unit) } else { Some(digits / unit) }
 }
 
 /// An error with SQLSTATE.

@@ -1,10 +1,10 @@
 //! Text, numbers and identifiers: small functions DataFusion lacks.
 
-use super::row::{Datum, Definition, Type, error, float, int, out_of_range, text};
+use super::row::{Datum, Definition, Type, error, out_of_range, text};
 use datafusion::common::Result;
 use regex::Regex;
 
-use Type::{Float8, Int4, Int8, Numeric, Text, Uuid};
+use Type::{Text, Uuid};
 
 /// The functions of this module.
 pub(super) const FUNCTIONS: &[Definition] = &[
@@ -19,7 +19,6 @@ pub(super) const FUNCTIONS: &[Definition] = &[
         }))
     })
     .lenient(),
-    Definition::new("format", FORMAT, |_, args| format(args)).lenient(),
     Definition::new("gen_random_uuid", &[(&[], Uuid)], |_, _| {
         Ok(Datum::Bytes(uuid::Uuid::new_v4().into_bytes().to_vec()))
     })
@@ -28,23 +27,10 @@ pub(super) const FUNCTIONS: &[Definition] = &[
         Ok(Datum::Bytes(uuid::Uuid::new_v4().into_bytes().to_vec()))
     })
     .volatile(),
-    Definition::new("div", &[(&[Int8, Int8], Int8), (&[Float8, Float8], Float8)], div),
-    Definition::new("mod", &[(&[Int8, Int8], Int8), (&[Numeric, Numeric], Numeric)], modulo),
-    Definition::new("width_bucket", &[(&[Float8, Float8, Float8, Int8], Int4)], width_bucket),
     Definition::new("regexp_substr", &[(&[Text, Text], Text)], |_, args| {
         let found = regex(text(&args[1]), "")?.find(text(&args[0])).map(|found| found.as_str().to_owned());
         Ok(found.map_or(Datum::Null, Datum::Text))
     }),
-];
-
-const FORMAT: &[(&[Type], Type)] = &[
-    (&[Text], Text),
-    (&[Text, Text], Text),
-    (&[Text, Text, Text], Text),
-    (&[Text, Text, Text, Text], Text),
-    (&[Text, Text, Text, Text, Text], Text),
-    (&[Text, Text, Text, Text, Text, Text], Text),
-    (&[Text, Text, Text, Text, Text, Text, Text], Text),
 ];
 
 /// The text between single quotes, as a literal reads it.
@@ -54,7 +40,7 @@ fn quote_literal(text: &str) -> String {
 }
 
 /// `format('%s %I %L %1$s %-10s', …)`.
-fn format(args: &[Datum]) -> Result<Datum> {
+pub(super) fn format(args: &[Datum]) -> Result<Datum> {
     let Datum::Text(pattern) = &args[0] else { return Ok(Datum::Null) };
     let mut out = String::new();
     let mut chars = pattern.chars().peekable();
@@ -105,53 +91,6 @@ fn format(args: &[Datum]) -> Result<Datum> {
         out.push_str(&if left { format!("{shown}{padding}") } else { format!("{padding}{shown}") });
     }
     Ok(Datum::Text(out))
-}
-
-fn division_by_zero() -> datafusion::common::DataFusionError {
-    error("22012", "division by zero")
-}
-
-fn div(_: &super::row::Context, args: &[Datum]) -> Result<Datum> {
-    match (&args[0], &args[1]) {
-        (Datum::Int(_), Datum::Int(0)) => Err(division_by_zero()),
-        (Datum::Int(a), Datum::Int(b)) => a.checked_div(*b).map(Datum::Int).ok_or_else(out_of_range),
-        (_, b) if float(b) == 0.0 => Err(division_by_zero()),
-        (a, b) => Ok(Datum::Float((float(a) / float(b)).trunc())),
-    }
-}
-
-fn modulo(_: &super::row::Context, args: &[Datum]) -> Result<Datum> {
-    match (&args[0], &args[1]) {
-        (Datum::Int(_), Datum::Int(0)) | (_, Datum::Decimal(0, _)) => Err(division_by_zero()),
-        (Datum::Int(a), Datum::Int(b)) => Ok(Datum::Int(a.wrapping_rem(*b))),
-        (Datum::Decimal(a, a_scale), Datum::Decimal(b, b_scale)) => {
-            let scale = (*a_scale).max(*b_scale);
-            let unit = |from: i8| 10i128.checked_pow(u32::from((scale - from).unsigned_abs()));
-            let a = unit(*a_scale).and_then(|unit| a.checked_mul(unit)).ok_or_else(out_of_range)?;
-            let b = unit(*b_scale).and_then(|unit| b.checked_mul(unit)).ok_or_else(out_of_range)?;
-            Ok(Datum::Decimal(a % b, scale))
-        }
-        _ => Ok(Datum::Null),
-    }
-}
-
-fn width_bucket(_: &super::row::Context, args: &[Datum]) -> Result<Datum> {
-    let (value, low, high, count) = (float(&args[0]), float(&args[1]), float(&args[2]), int(&args[3]));
-    if count <= 0 {
-        return Err(error("2201G", "count must be greater than zero"));
-    }
-    if value.is_nan() || low.is_nan() || high.is_nan() {
-        return Err(error("2201G", "operand, lower bound, and upper bound cannot be NaN"));
-    }
-    if low == high || low.is_infinite() || high.is_infinite() {
-        return Err(error("2201G", "lower bound cannot equal upper bound"));
-    }
-    let (below, above) = if low < high { (value < low, value >= high) } else { (value > low, value <= high) };
-    Ok(Datum::Int(match (below, above) {
-        (true, _) => 0,
-        (_, true) => count.checked_add(1).ok_or_else(out_of_range)?,
-        _ => ((value - low) / (high - low) * count as f64).floor() as i64 + 1,
-    }))
 }
 
 /// A regular expression with PostgreSQL's flags.

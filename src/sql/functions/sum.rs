@@ -34,7 +34,7 @@ impl Sum {
 }
 
 /// The type values are brought to before they are summed or averaged.
-pub(super) fn summed_type(name: &str, given: &DataType) -> Result<DataType> {
+pub(super) fn summed_type(given: &DataType) -> Result<DataType> {
     Ok(match given {
         // Whatever is answered here is left alone when it is asked again: plans are analysed more than once.
         DataType::Int8 | DataType::UInt8 => DataType::Int16,
@@ -48,12 +48,10 @@ pub(super) fn summed_type(name: &str, given: &DataType) -> Result<DataType> {
         DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Interval(_) | DataType::Duration(_) => {
             given.clone()
         }
-        DataType::Dictionary(_, value) => summed_type(name, value)?,
-        DataType::RunEndEncoded(_, value) => summed_type(name, value.data_type())?,
-        other => {
-            let type_name = crate::types::from_arrow(other).sql_name();
-            return plan_err!("function {name}({type_name}) does not exist");
-        }
+        DataType::Dictionary(_, value) => summed_type(value)?,
+        DataType::RunEndEncoded(_, value) => summed_type(value.data_type())?,
+        // Refused with PostgreSQL's words when the plan is analyzed.
+        other => other.clone(),
     })
 }
 
@@ -77,7 +75,7 @@ impl AggregateUDFImpl for Sum {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let [given] = given else { return plan_err!("function sum takes one argument") };
-        Ok(vec![summed_type("sum", given)?])
+        Ok(vec![summed_type(given)?])
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
@@ -86,6 +84,7 @@ impl AggregateUDFImpl for Sum {
                 Ok(DataType::Decimal128(PRECISION_MAX, *scale))
             }
             [narrow] if is_narrow(narrow) => Ok(DataType::Int64),
+            [other] if !other.is_numeric() && !matches!(other, DataType::Duration(_)) => Ok(other.clone()),
             _ => self.inner.return_type(arguments),
         }
     }

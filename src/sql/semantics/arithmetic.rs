@@ -1,8 +1,8 @@
 //! Arithmetic that fails where DataFusion's wraps: integer overflow is 22003, division by zero 22012, and a float result
 //! that is infinite though its operands were not is 22003.
 //!
-//! After type coercion both operands have one type. Integer `+ - *` and all float operators become functions over Arrow's
-//! checked kernels; they print as the operators they stand for. Integer `/ %` and decimals are checked by DataFusion already.
+//! After type coercion both operands have one type. Integer `+ - * /`, negation and all float operators become functions over Arrow's
+//! checked kernels; they print as the operators they stand for. Integer `%` and decimals are checked by DataFusion already.
 
 use crate::error::Error;
 use crate::sqlstate::{DIVISION_BY_ZERO, NUMERIC_VALUE_OUT_OF_RANGE};
@@ -52,21 +52,38 @@ fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn rewrite_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else { return Ok(Transformed::no(expr)) };
-    let Some(op) = CheckedOperator::of(*op) else { return Ok(Transformed::no(expr)) };
-    let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
-        return Ok(Transformed::no(expr));
-    };
-    let integer = matches!(left_type, DataType::Int16 | DataType::Int32 | DataType::Int64);
-    let float = matches!(left_type, DataType::Float32 | DataType::Float64);
-    let wanted = float || (integer && !matches!(op, CheckedOperator::Divide | CheckedOperator::Modulo));
-    if left_type != right_type || !wanted {
-        return Ok(Transformed::no(expr));
+    // Operands are moved, never cloned: they may be deep.
+    Ok(match replacement(&expr, schema) {
+        None => Transformed::no(expr),
+        Some(op) => Transformed::yes(match expr {
+            Expr::BinaryExpr(BinaryExpr { left, right, .. }) => checked(op, *left, *right),
+            // An integer is negated by taking it from zero, which notices that the smallest has no counterpart.
+            Expr::Negative(operand) => {
+                let zero = ScalarValue::new_zero(&operand.get_type(schema)?)?;
+                checked(op, Expr::Literal(zero, None), *operand)
+            }
+            other => other,
+        }),
+    })
+}
+
+/// The checked operator that computes an expression, when DataFusion's does not check.
+fn replacement(expr: &Expr, schema: &DFSchema) -> Option<CheckedOperator> {
+    let is_integer = |t: &DataType| matches!(t, DataType::Int16 | DataType::Int32 | DataType::Int64);
+    if let Expr::Negative(operand) = expr {
+        return operand.get_type(schema).is_ok_and(|t| is_integer(&t)).then_some(CheckedOperator::Minus);
     }
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
+    let Some(op) = CheckedOperator::of(*op) else { return None };
+    let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else { return None };
+    let float = matches!(left_type, DataType::Float32 | DataType::Float64);
+    let wanted = float || (is_integer(&left_type) && op != CheckedOperator::Modulo);
+    (left_type == right_type && wanted).then_some(op)
+}
+
+fn checked(op: CheckedOperator, left: Expr, right: Expr) -> Expr {
     let function = CheckedFunction { op, signature: Signature::any(2, Volatility::Immutable) };
-    let args = vec![left.as_ref().clone(), right.as_ref().clone()];
-    let function = ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), args);
-    Ok(Transformed::yes(Expr::ScalarFunction(function)))
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), vec![left, right]))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

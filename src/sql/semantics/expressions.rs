@@ -2,7 +2,7 @@
 
 use super::common_type::{self, Alternative};
 use super::operators::{comparable, is_open, no_operator, resolve};
-use super::{cast, set_operations};
+use super::{calls, cast, set_operations};
 use crate::error::Error;
 use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::types;
@@ -14,7 +14,9 @@ use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values, WindowFunctionDefinition,
+};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -92,12 +94,22 @@ fn rewrite_expr(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed
     expr.transform_down_up(
         |e| match e {
             Expr::AggregateFunction(_) | Expr::WindowFunction(_) if has_literal_argument(&e) => {
-                Ok(Transformed::new(e, false, TreeNodeRecursion::Jump))
+                let mut rewritten = rewrite_arguments(e, schema, pass)?;
+                rewritten.tnr = TreeNodeRecursion::Jump;
+                Ok(rewritten)
             }
             other => Ok(Transformed::no(other)),
         },
         |e| rewrite_one(e, schema, pass),
     )
+}
+
+/// Rewrites what is below an aggregate or window function, literals left out.
+fn rewrite_arguments(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
+    expr.map_children(|child| match child {
+        literal @ Expr::Literal(..) => Ok(Transformed::no(literal)),
+        other => rewrite_expr(other, schema, pass),
+    })
 }
 
 fn has_literal_argument(expr: &Expr) -> bool {
@@ -136,6 +148,18 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
                 Err(e) => external(e),
             }
         }
+        Expr::ScalarFunction(function) if is_choice(&function) => rewrite_choice(function, schema, pass),
+        Expr::ScalarFunction(function) => calls::bind(function, schema, pass.zone),
+        Expr::AggregateFunction(call) => calls::aggregate(call, schema),
+        Expr::WindowFunction(mut call) => {
+            let replaced = match (&call.fun, call.params.args.as_slice()) {
+                (WindowFunctionDefinition::AggregateUDF(func), [arg]) => calls::checked_aggregate(func, arg, schema)?,
+                _ => None,
+            };
+            let Some(func) = replaced else { return Ok(Transformed::no(Expr::WindowFunction(call))) };
+            call.fun = WindowFunctionDefinition::AggregateUDF(func);
+            Ok(Transformed::yes(Expr::WindowFunction(call)))
+        }
         Expr::InList(mut list) => {
             let mut changed = false;
             for item in &mut list.list {
@@ -149,7 +173,6 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             Ok(Transformed::new(Expr::Between(between), changed, TreeNodeRecursion::Continue))
         }
         Expr::Case(case) => rewrite_case(case, schema, pass),
-        Expr::ScalarFunction(function) => rewrite_choice(function, schema, pass),
         Expr::InSubquery(ref subquery) if subquery.negated && !subquery.subquery.outer_ref_columns.is_empty() => {
             external(Error::unsupported("a correlated NOT IN subquery").with_hint("Write it with NOT EXISTS."))
         }
@@ -159,6 +182,11 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
 
 fn unified(what: &str, exprs: &mut [&mut Expr], schema: &DFSchema, pass: Pass) -> Result<bool> {
     common_type::unify(what, exprs, schema, pass.zone).or_else(external)
+}
+
+/// Functions that return one of their arguments, which must agree on a type.
+fn is_choice(function: &ScalarFunction) -> bool {
+    matches!(function.func.name(), "coalesce" | "greatest" | "least" | "make_array" | "nullif")
 }
 
 /// COALESCE and its relatives: arguments of one type.

@@ -2,7 +2,7 @@
 //!
 //! While SQL becomes a plan, [`operators`] resolves literals of open type against the other operand and refuses operators
 //! that do not exist (`integer = text`). On the finished plan, before DataFusion coerces types, [`expressions`] narrows
-//! integer literals to `integer`, resolves literals in IN and BETWEEN, brings alternatives to their [`common_type`] (those of
+//! integer literals to `integer`, binds calls ([`calls`]), resolves literals in IN and BETWEEN, brings alternatives to their [`common_type`] (those of
 //! [`set_operations`] too), and replaces casts by PostgreSQL's ([`cast`]); [`correlated`] makes joins of sub-queries that
 //! DataFusion cannot. After coercion [`arithmetic`] makes `+ - * / %` fail on overflow and division by zero instead of
 //! wrapping.
@@ -12,6 +12,7 @@ mod cast;
 mod plain;
 mod choices;
 mod operators;
+mod calls;
 mod common_type;
 mod set_operations;
 mod correlated;

@@ -2,6 +2,7 @@
 
 use super::cast;
 use crate::error::Error;
+use crate::functions::{self, call};
 use crate::sqlstate::{AMBIGUOUS_FUNCTION, DATATYPE_MISMATCH, UNDEFINED_FUNCTION};
 use crate::text::datetime;
 use crate::types::{self, PgType};
@@ -28,6 +29,9 @@ impl ExprPlanner for PostgresOperators {
         if matches!(raw.op, BinaryOperator::And | BinaryOperator::Or) {
             check_boolean(&raw, schema)?;
             return Ok(PlannerResult::Original(raw));
+        }
+        if let Some(name) = operator_function(&raw.op) {
+            return call_of(name, raw, schema);
         }
         if raw.op == BinaryOperator::StringConcat {
             check_concatenation(&raw, schema)?;
@@ -73,6 +77,33 @@ fn check_concatenation(raw: &RawBinaryExpr, schema: &DFSchema) -> Result<()> {
         return Ok(());
     }
     Err(DataFusionError::External(Box::new(no_operator(&raw.op, left.pg, right.pg))))
+}
+
+/// The function of numbers an operator stands for.
+fn operator_function(op: &BinaryOperator) -> Option<&'static str> {
+    Some(match op {
+        BinaryOperator::BitwiseAnd => "bitwise_and",
+        BinaryOperator::BitwiseOr => "bitwise_or",
+        BinaryOperator::PGBitwiseXor => "bitwise_xor",
+        BinaryOperator::PGBitwiseShiftLeft => "shift_left",
+        BinaryOperator::PGBitwiseShiftRight => "shift_right",
+        BinaryOperator::PGExp => "power",
+        _ => return None,
+    })
+}
+
+/// An operator on numbers as a call; on anything else it is left to others.
+fn call_of(name: &'static str, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+    let pg = |expr: &Expr| operand(expr, schema).map_or(types::UNKNOWN, |operand| operand.pg);
+    let given = [pg(&raw.left), pg(&raw.right)];
+    let numbers = given.iter().all(|pg| is_number(*pg) || pg.oid == types::UNKNOWN.oid);
+    let Some(family) = functions::family(name).filter(|_| numbers) else { return Ok(PlannerResult::Original(raw)) };
+    if call::resolve(name, family.overloads, &given).is_err() {
+        return Err(DataFusionError::External(Box::new(no_operator(&raw.op, given[0], given[1]))));
+    }
+    let function = Arc::new(ScalarUDF::new_from_impl(call::Call::new(name, Some(family), None)));
+    let call = ScalarFunction::new_udf(function, vec![raw.left, raw.right]);
+    Ok(PlannerResult::Planned(Expr::ScalarFunction(call)))
 }
 
 struct Operand {
