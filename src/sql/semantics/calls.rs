@@ -33,10 +33,7 @@ pub(super) fn bind(function: ScalarFunction, schema: &DFSchema, zone: Tz) -> Res
         // The planner makes some calls by itself: SUBSTRING, TRIM, POSITION.
         None => match crate::functions::family(func.name()) {
             Some(family) => (family, Some(Arc::clone(&func))),
-            None => {
-                let extreme = extreme(&func, &args);
-                return extreme.map_or_else(|| unchanged(func, args), |literal| Ok(Transformed::yes(literal)));
-            }
+            None => return unchanged(func, args),
         },
     };
     let given = given()?;
@@ -76,7 +73,7 @@ fn argument_type(expr: &Expr, schema: &DFSchema) -> Result<PgType> {
 }
 
 /// GREATEST or LEAST of constants: the number chosen keeps its own scale.
-fn extreme(func: &ScalarUDF, args: &[Expr]) -> Option<Expr> {
+pub(super) fn extreme(func: &ScalarUDF, args: &[Expr]) -> Option<Expr> {
     let greatest = match func.name() {
         "greatest" => true,
         "least" => false,

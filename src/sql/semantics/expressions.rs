@@ -191,6 +191,9 @@ fn is_choice(function: &ScalarFunction) -> bool {
 
 /// COALESCE and its relatives: arguments of one type.
 fn rewrite_choice(mut function: ScalarFunction, schema: &DFSchema, pass: Pass) -> Result<Transformed<Expr>> {
+    if let Some(literal) = calls::extreme(&function.func, &function.args) {
+        return Ok(Transformed::yes(literal));
+    }
     let mut arguments: Vec<&mut Expr> = function.args.iter_mut().collect();
     let changed = match (function.func.name(), arguments.as_mut_slice()) {
         ("coalesce", arguments) => unified("COALESCE", arguments, schema, pass)?,
