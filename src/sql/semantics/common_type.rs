@@ -195,7 +195,7 @@ mod tests {
     fn the_type_that_holds_the_others_is_taken() {
         assert_eq!(common(&[types::INT4, types::NUMERIC, types::INT2]).unwrap(), "numeric");
         assert_eq!(common(&[types::DATE, types::TIMESTAMPTZ]).unwrap(), "timestamp with time zone");
-        assert_eq!(common(&[types::VARCHAR, types::TEXT]).unwrap(), "text");
+        assert_eq!(common(&[types::VARCHAR, types::TEXT]).unwrap(), "character varying");
         assert_eq!(common_type("UNION", &[Alternative::Open, Alternative::Open]).unwrap(), types::TEXT);
     }
 
