@@ -15,7 +15,6 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
-use chrono::{DateTime, Offset, TimeZone};
 use std::sync::Arc;
 
 /// How a cast came about.
@@ -291,17 +290,12 @@ fn to_utc(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
 fn to_local(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
     let utc = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
     let values = utc.as_primitive::<TimestampMicrosecondType>();
-    let shifted: TimestampMicrosecondArray = values.unary(|v| {
-        let offset = DateTime::from_timestamp_micros(v)
-            .map_or(0, |utc| zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc());
-        v.saturating_add(i64::from(offset) * 1_000_000)
-    });
+    let shifted: TimestampMicrosecondArray = values.unary(|v| datetime::to_local(v, zone));
     Ok(Arc::new(shifted.with_timezone_opt(None::<Arc<str>>)))
 }
 
 fn list(array: &ArrayRef, from: PgType, to: PgType, context: Context, zone: Tz) -> Result<ArrayRef> {
     let (Some(from), Some(to)) = (from.element(), to.element()) else { return Err(cannot_cast(from, to)) };
-    let item = types::column_field("item", to, true);
     let plain = match array.data_type() {
         DataType::List(_) => Arc::clone(array),
         DataType::LargeList(inner) | DataType::FixedSizeList(inner, _) => {
@@ -314,6 +308,7 @@ fn list(array: &ArrayRef, from: PgType, to: PgType, context: Context, zone: Tz) 
         return Err(Error::unsupported("a multidimensional array"));
     }
     let values = convert(list.values(), from, to, context, zone)?;
+    let item = types::list_item(values.data_type().clone());
     Ok(Arc::new(ListArray::try_new(item, list.offsets().clone(), values, list.nulls().cloned())?))
 }
 

@@ -10,6 +10,7 @@ use crate::parser::{Kind, Parsed};
 use crate::plan::named_query_plan;
 use crate::present::client_schema;
 use crate::provider::{column_type, state_for};
+use crate::semantics::quantified::is_quantified;
 use crate::session::{Prepared, Run};
 use crate::sqlstate::{INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
 use crate::statements::insert;
@@ -18,9 +19,10 @@ use crate::{semantics, statements};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::expr::{Cast, Placeholder};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::common::{DFSchema, ParamValues, ScalarValue};
+use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SetExpr, Statement as Sql, Value, Visit, Visitor};
 use lightning_storage::Timestamp;
 use parking_lot::Mutex;
@@ -177,6 +179,7 @@ fn take_cast_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let count = Arc::new(Field::new("", DataType::Int64, true));
     let transformed = plan.transform_up_with_subqueries(|node| {
         let is_limit = matches!(node, LogicalPlan::Limit(_));
+        let schema = merge_schema(&node.inputs());
         node.map_expressions(|expr| {
             expr.transform_up(|expr| match expr {
                 Expr::Placeholder(Placeholder { id, field: None }) if is_limit => {
@@ -190,11 +193,35 @@ fn take_cast_types(plan: LogicalPlan) -> Result<LogicalPlan> {
                     }
                     other => Ok(Transformed::no(Expr::Cast(Cast { expr: Box::new(other), field }))),
                 },
+                Expr::ScalarFunction(function) if is_quantified(&function.func) => {
+                    Ok(take_quantified_types(function, &schema))
+                }
                 other => Ok(Transformed::no(other)),
             })
         })
     })?;
     Ok(transformed.data)
+}
+
+/// In `x = ANY($1)` the parameter is an array of what `x` is, in `$1 = ANY(a)` an element of `a`.
+fn take_quantified_types(mut function: ScalarFunction, schema: &DFSchema) -> Transformed<Expr> {
+    let known = |expr: &Expr| {
+        let (_, field) = expr.to_field(schema).ok()?;
+        (field.data_type() != &DataType::Null).then(|| parameter_type(&field))
+    };
+    let mut changed = false;
+    if let [value, array] = function.args.as_mut_slice() {
+        let (element, list) = (known(value), known(array));
+        let wanted = [(value, list.and_then(PgType::element)), (array, element.and_then(PgType::array_of))];
+        for (expr, wanted) in wanted {
+            if let (Expr::Placeholder(Placeholder { field: field @ None, .. }), Some(wanted)) = (expr, wanted) {
+                *field = types::arrow_field("", wanted, true).map(Arc::new);
+                changed = true;
+            }
+        }
+    }
+    let expr = Expr::ScalarFunction(function);
+    if changed { Transformed::yes(expr) } else { Transformed::no(expr) }
 }
 
 /// Literals next to a parameter are narrower than what may be sent.

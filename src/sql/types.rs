@@ -205,8 +205,7 @@ impl PgType {
     /// The Arrow type values are computed and stored in; `None` for types without values of their own.
     pub fn arrow_type(self) -> Option<DataType> {
         if let Some(element) = self.element() {
-            let item = arrow_field("item", element, true)?;
-            return Some(DataType::List(Arc::new(item)));
+            return Some(DataType::List(list_item(element.arrow_type()?)));
         }
         Some(match self.oid {
             16 => DataType::Boolean,
@@ -335,6 +334,12 @@ pub fn metadata(pg: PgType) -> Option<HashMap<String, String>> {
         return None;
     }
     Some(HashMap::from([(PG_TYPE_KEY.to_owned(), format!("{}:{}", pg.oid, pg.modifier))]))
+}
+
+/// The field of a list's elements. It carries no metadata: DataFusion loses it there on many ways, and a list without it is of
+/// another Arrow type. The array's own field says what the elements are.
+pub(crate) fn list_item(data_type: DataType) -> FieldRef {
+    Arc::new(Field::new("item", data_type, true))
 }
 
 /// [`arrow_field`] for types that are known to have values.

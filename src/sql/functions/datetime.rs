@@ -25,6 +25,12 @@ pub(super) const FUNCTIONS: &[Definition] = &[
         &[(&[Timestamp, Timestamp], Type::Interval), (&[Timestamptz, Timestamptz], Type::Interval)],
         |_, args| age(moment(&args[0]), moment(&args[1])),
     ),
+    Definition::new("age", &[(&[Timestamp], Type::Interval), (&[Timestamptz], Type::Interval)], |context, args| {
+        let now = Utc::now().timestamp_micros();
+        let local = crate::text::datetime::to_local(now, zone(context)?);
+        age(local - local.rem_euclid(MICROS_PER_DAY), moment(&args[0]))
+    })
+    .stable(),
     Definition::new(
         "isfinite",
         &[(&[Timestamp], Bool), (&[Timestamptz], Bool), (&[Date], Bool), (&[Type::Interval], Bool)],
@@ -184,6 +190,10 @@ fn make_interval(_: &Context, args: &[Datum]) -> Result<Datum> {
     interval().ok_or_else(|| error("22008", "interval out of range"))
 }
 
+fn zone(context: &Context) -> Result<arrow::array::timezone::Tz> {
+    crate::text::datetime::zone(&context.zone).map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
+}
+
 fn to_timestamp(context: &Context, args: &[Datum]) -> Result<Datum> {
     if let [Datum::Float(seconds)] = args {
         let micros = (seconds * 1e6).round();
@@ -197,9 +207,7 @@ fn to_timestamp(context: &Context, args: &[Datum]) -> Result<Datum> {
     if let Some(offset_seconds) = parsed.offset_seconds {
         return Ok(Datum::Moment(parsed.local_micros - offset_seconds * 1_000_000));
     }
-    let zone = crate::text::datetime::zone(&context.zone)
-        .map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))?;
-    let utc = crate::text::datetime::to_utc(parsed.local_micros, zone);
+    let utc = crate::text::datetime::to_utc(parsed.local_micros, zone(context)?);
     utc.map(Datum::Moment).ok_or_else(|| error("22008", "timestamp out of range"))
 }
 

@@ -14,6 +14,14 @@ mod average;
 mod single_value;
 mod array;
 mod json;
+mod json_access;
+mod bytes;
+mod moment_column;
+pub(crate) mod extract;
+mod truncate;
+mod zone;
+mod text;
+mod series;
 mod row;
 mod scalar;
 mod pattern;
@@ -23,6 +31,9 @@ use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use std::sync::Arc;
+
+pub(crate) use json_access::{Operator as JsonOperator, access as json_access};
+pub(crate) use series::generate_series;
 
 /// Registers everything here, replacing DataFusion's functions of the same names.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
@@ -46,10 +57,15 @@ fn aggregates() -> Vec<AggregateUDF> {
 }
 
 fn scalars() -> Vec<ScalarUDF> {
-    let definitions = scalar::FUNCTIONS.iter().chain(datetime::FUNCTIONS);
+    let definitions = scalar::FUNCTIONS.iter().chain(datetime::FUNCTIONS).chain(text::FUNCTIONS);
     let mut functions: Vec<ScalarUDF> = definitions.map(|definition| definition.udf()).collect();
     functions.extend(array::functions());
     functions.extend(json::functions());
+    functions.extend(json_access::functions());
+    functions.extend(bytes::functions());
+    functions.push(extract::date_part());
+    functions.push(truncate::date_trunc());
+    functions.push(zone::timezone());
     functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nulls")));
     functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nonnulls")));
     functions.push(ScalarUDF::new_from_impl(row::TypeOf::new()));

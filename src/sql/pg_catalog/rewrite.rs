@@ -14,6 +14,7 @@
 
 use crate::error::Error;
 use crate::error::SqlState;
+use crate::parser::spelling;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
@@ -99,10 +100,7 @@ impl VisitorMut for Rewriter<'_> {
                 }
             }
             Expr::BinaryOp { op, .. } => unqualify_operator(op),
-            Expr::AnyOp { compare_op, right, .. } => {
-                unqualify_operator(compare_op);
-                array_literal(right);
-            }
+            Expr::AnyOp { compare_op, .. } | Expr::AllOp { compare_op, .. } => unqualify_operator(compare_op),
             Expr::Collate { expr: inner, collation } => {
                 if let Err(error) = check_collation(collation) {
                     return ControlFlow::Break(error);
@@ -121,7 +119,10 @@ impl VisitorMut for Rewriter<'_> {
             }
             _ => {}
         }
-        ControlFlow::Continue(())
+        match spelling::rewrite(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 }
 
@@ -233,24 +234,6 @@ fn check_collation(collation: &ObjectName) -> Result<(), Error> {
     }
     let message = format!("collation \"{name}\" for encoding \"UTF8\" does not exist");
     Err(Error::new(SqlState("42704"), message))
-}
-
-/// `x = ANY('{a,b}')` with the array written as text.
-fn array_literal(right: &mut Box<Expr>) {
-    let Expr::Value(value) = &**right else { return };
-    let Value::SingleQuotedString(text) = &value.value else { return };
-    let Some(items) = text.trim().strip_prefix('{').and_then(|t| t.strip_suffix('}')) else { return };
-    if items.contains(['"', '\\', '{']) {
-        return;
-    }
-    let items = items.split(',').map(str::trim).filter(|item| !item.is_empty());
-    let elem = items
-        .map(|item| match item.eq_ignore_ascii_case("null") {
-            true => null(),
-            false => Expr::value(Value::SingleQuotedString(item.to_owned())),
-        })
-        .collect();
-    **right = Expr::Array(datafusion::sql::sqlparser::ast::Array { elem, named: true });
 }
 
 /// LIKE with another escape character than the backslash, for a pattern that is written out.

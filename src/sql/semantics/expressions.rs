@@ -1,7 +1,9 @@
 //! The pass over a plan before DataFusion coerces its types.
 
 use super::cast;
-use super::operators::{comparable, is_open, no_operator, resolve};
+use super::moments;
+use super::operators::{comparable, interval_length, is_open, no_operator, resolve};
+use super::quantified::is_quantified;
 use crate::error::Error;
 use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::types;
@@ -10,9 +12,12 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values};
+use datafusion::logical_expr::{
+    Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Values,
+};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -50,9 +55,13 @@ fn rewrite_node(plan: LogicalPlan, pass: Pass) -> Result<Transformed<LogicalPlan
         check_condition(&filter.predicate, &schema)?;
     }
     let names = NamePreserver::new(&plan);
+    let sorts = matches!(plan, LogicalPlan::Sort(_));
     let rewritten = plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let rewritten = rewrite_expr(expr, &schema, pass)?;
+        if sorts && is_interval(&rewritten.data, &schema) {
+            return Ok(Transformed::yes(interval_length(rewritten.data)));
+        }
         Ok(rewritten.update_data(|e| name.restore(e)))
     })?;
     if !rewritten.transformed {
@@ -126,16 +135,48 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
                 Err(e) => external(e),
             }
         }
+        Expr::ScalarFunction(mut function) => {
+            if let Some(folded) = moments::folded(&function)? {
+                return Ok(Transformed::yes(folded));
+            }
+            let changed = resolve_array(&mut function, schema)?;
+            Ok(Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue))
+        }
+        Expr::BinaryExpr(BinaryExpr { ref left, op, ref right }) if op.supports_propagation() => {
+            let data_type = |expr: &Expr| expr.get_type(schema).unwrap_or(DataType::Null);
+            let narrowed = moments::narrowed(left, op, right, &data_type(left)).or_else(|| {
+                let swapped = op.swap()?;
+                moments::narrowed(right, swapped, left, &data_type(right))
+            });
+            Ok(match narrowed {
+                Some(narrowed) => Transformed::yes(narrowed),
+                None => Transformed::no(expr),
+            })
+        }
         Expr::InList(mut list) => {
             let mut changed = false;
             for item in &mut list.list {
                 changed |= resolve_against(item, &list.expr, schema)?;
+            }
+            if is_interval(&list.expr, schema) {
+                list.list = list.list.into_iter().map(interval_length).collect();
+                list.expr = Box::new(interval_length(*list.expr));
+                changed = true;
             }
             Ok(Transformed::new(Expr::InList(list), changed, TreeNodeRecursion::Continue))
         }
         Expr::Between(mut between) => {
             let mut changed = resolve_against(&mut between.low, &between.expr, schema)?;
             changed |= resolve_against(&mut between.high, &between.expr, schema)?;
+            if let Some(narrowed) = narrowed_between(&between, schema) {
+                return Ok(Transformed::yes(narrowed));
+            }
+            if is_interval(&between.expr, schema) {
+                between.expr = Box::new(interval_length(*between.expr));
+                between.low = Box::new(interval_length(*between.low));
+                between.high = Box::new(interval_length(*between.high));
+                changed = true;
+            }
             Ok(Transformed::new(Expr::Between(between), changed, TreeNodeRecursion::Continue))
         }
         Expr::InSubquery(ref subquery) if subquery.negated && !subquery.subquery.outer_ref_columns.is_empty() => {
@@ -143,6 +184,48 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
+    matches!(expr.get_type(schema), Ok(DataType::Interval(_)))
+}
+
+/// A date between two `timestamp` literals.
+fn narrowed_between(between: &Between, schema: &DFSchema) -> Option<Expr> {
+    let data_type = between.expr.get_type(schema).ok()?;
+    if data_type != DataType::Date32 {
+        return None;
+    }
+    let bound = |op: Operator, literal: &Expr| {
+        moments::narrowed(&between.expr, op, literal, &data_type).or_else(|| {
+            let date = matches!(literal, Expr::Literal(ScalarValue::Date32(Some(_)), _));
+            let bound = BinaryExpr::new(between.expr.clone(), op, Box::new(literal.clone()));
+            date.then_some(Expr::BinaryExpr(bound))
+        })
+    };
+    let (low, high) = if between.negated { (Operator::Lt, Operator::Gt) } else { (Operator::GtEq, Operator::LtEq) };
+    let (low, high) = (bound(low, &between.low)?, bound(high, &between.high)?);
+    Some(if between.negated { low.or(high) } else { low.and(high) })
+}
+
+/// The text in `x = ANY('{…}')` as the array it stands for.
+fn resolve_array(function: &mut ScalarFunction, schema: &DFSchema) -> Result<bool> {
+    if !is_quantified(&function.func) {
+        return Ok(false);
+    }
+    let [value, array] = function.args.as_mut_slice() else { return Ok(false) };
+    if !matches!(&*array, Expr::Literal(literal, None) if is_open(literal)) {
+        return Ok(false);
+    }
+    let open = matches!(&*value, Expr::Literal(literal, None) if is_open(literal));
+    let element = match value.to_field(schema) {
+        Ok((_, field)) if !open && field.data_type() != &DataType::Null => types::pg_type(&field),
+        _ => types::TEXT,
+    };
+    // A `numeric(6,2)` is found among numerics of any scale.
+    let Some(wanted) = element.with_modifier(-1).array_of() else { return Ok(false) };
+    *array = resolve(array.clone(), wanted, &BinaryOperator::Eq)?;
+    Ok(true)
 }
 
 /// Gives `item` the type of `operand` when its own is open; refuses pairs that cannot be compared.

@@ -7,8 +7,11 @@
 
 mod arithmetic;
 mod cast;
+mod moments;
 mod expressions;
 mod operators;
+mod arrays;
+pub(crate) mod quantified;
 
 use crate::context::SessionInfo;
 use crate::error::Result;
@@ -29,6 +32,10 @@ pub(crate) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
 /// Registers PostgreSQL's functions.
 pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>) -> Result<()> {
     functions::register(state)?;
+    for function in quantified::functions() {
+        state.register_udf(Arc::new(function))?;
+    }
+    state.register_udtf("generate_series", functions::generate_series());
     for function in pg_catalog::functions(info) {
         state.register_udf(function)?;
     }
@@ -37,7 +44,8 @@ pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>) -> Res
 
 /// Sets what an expression may depend on besides rows: the time of the statement, the session's time zone.
 pub(crate) fn begin_statement(state: &mut SessionState, info: &Arc<SessionInfo>) {
-    state.mark_start_execution();
     let zone = info.settings.get("timezone").unwrap_or_else(|| "UTC".to_owned());
     state.config_mut().options_mut().execution.time_zone = Some(zone);
+    // Functions see the configuration as it is now.
+    state.mark_start_execution();
 }
