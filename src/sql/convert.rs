@@ -44,6 +44,8 @@ enum Family {
     Uuid,
     Oid,
     Array,
+    /// `int2vector`, `oidvector`: numbers with spaces between them.
+    Vector,
     Other,
 }
 
@@ -63,6 +65,7 @@ fn family(pg: PgType) -> Family {
         1186 => Family::Interval,
         2950 => Family::Uuid,
         24 | 26 | 28 | 2205 | 2206 | 4089 => Family::Oid,
+        22 | 30 => Family::Vector,
         _ if pg.element().is_some() => Family::Array,
         _ => Family::Other,
     }
@@ -85,6 +88,7 @@ pub(crate) fn exists(from: PgType, to: PgType, context: Context) -> bool {
         (Timestamp, Date | Time | Timestamptz) | (Timestamptz, Date | Time | Timestamp) => true,
         (Time, Interval) | (Interval, Time) => true,
         (Json, Json) => true,
+        (Vector, Array) => from.vector_as_array().is_some_and(|array| exists(array, to, context)),
         (Array, Array) => match (from.element(), to.element()) {
             (Some(from), Some(to)) => exists(from, to, context),
             _ => false,
@@ -125,6 +129,12 @@ pub(crate) fn convert(array: &ArrayRef, from: PgType, to: PgType, context: Conte
         (Timestamptz, Timestamp) => to_local(array, zone),
         (Timestamptz, Date | Time) => Ok(cast(&to_local(array, zone)?, &wanted)?),
         (Array, Array) => list(array, from, to, context, zone),
+        (Vector, Array) => {
+            let texts = string_view(array)?;
+            let braced = texts.iter().map(|v| v.map(|v| format!("{{{}}}", v.trim().replace(' ', ","))));
+            let braced: ArrayRef = Arc::new(braced.collect::<StringViewArray>());
+            parse(&braced, to, zone)
+        }
         _ => Ok(strict_cast(array, &wanted)?),
     }
 }

@@ -31,6 +31,14 @@ pub(crate) async fn named_query_plan(state: &SessionState, query: &Query) -> Res
     query_plan(state, query).await
 }
 
+/// Plans a query whose rows a client sees.
+pub(crate) async fn shown_query_plan(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
+    let mut query = query.clone();
+    name_columns(&mut query);
+    pg_catalog::show_objects(&mut query);
+    query_plan(state, query).await
+}
+
 /// Plans physically, with the optimizer.
 pub(crate) async fn physical_plan(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     Ok(state.create_physical_plan(plan).await?)

@@ -7,7 +7,7 @@
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
 use crate::parser::{Kind, Parsed};
-use crate::plan::named_query_plan;
+use crate::plan::shown_query_plan;
 use crate::present::client_schema;
 use crate::provider::{column_type, state_for};
 use crate::semantics::quantified::is_quantified;
@@ -131,7 +131,7 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
                 let context = run.session.context()?;
                 let mut state = state_for(&run.session.base, &run.session.info, &context);
                 semantics::begin_statement(&mut state, &run.session.info);
-                let plan = named_query_plan(&state, query).await?;
+                let plan = shown_query_plan(&state, query).await?;
                 let plan = infer(plan, types)?;
                 let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
                 Ok(Some(client_schema(analyzed.schema().as_arrow())))

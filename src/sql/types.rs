@@ -154,6 +154,15 @@ impl PgType {
         Some(PgType { oid: info.oid, modifier: self.modifier, len: info.len })
     }
 
+    /// The array type an `int2vector` or `oidvector` can be read as.
+    pub(crate) fn vector_as_array(self) -> Option<PgType> {
+        match self.oid {
+            22 => INT2.array_of(),
+            30 => OID.array_of(),
+            _ => None,
+        }
+    }
+
     /// Precision and scale of a `numeric` as stored.
     pub fn precision_and_scale(self) -> (u8, i8) {
         if self.modifier < 4 {

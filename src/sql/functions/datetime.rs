@@ -22,14 +22,21 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     .volatile(),
     Definition::new(
         "age",
-        &[(&[Timestamp, Timestamp], Type::Interval), (&[Timestamptz, Timestamptz], Type::Interval)],
-        |_, args| age(moment(&args[0]), moment(&args[1])),
-    ),
-    Definition::new("age", &[(&[Timestamp], Type::Interval), (&[Timestamptz], Type::Interval)], |context, args| {
-        let now = Utc::now().timestamp_micros();
-        let local = crate::text::datetime::to_local(now, zone(context)?);
-        age(local - local.rem_euclid(MICROS_PER_DAY), moment(&args[0]))
-    })
+        &[
+            (&[Timestamp, Timestamp], Type::Interval),
+            (&[Timestamptz, Timestamptz], Type::Interval),
+            (&[Timestamp], Type::Interval),
+            (&[Timestamptz], Type::Interval),
+        ],
+        |context, args| match args {
+            [end, start] => age(moment(end), moment(start)),
+            // From midnight today.
+            _ => {
+                let local = crate::text::datetime::to_local(Utc::now().timestamp_micros(), zone(context)?);
+                age(local - local.rem_euclid(MICROS_PER_DAY), moment(&args[0]))
+            }
+        },
+    )
     .stable(),
     Definition::new(
         "isfinite",

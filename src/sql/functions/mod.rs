@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 pub(crate) use json_access::{Operator as JsonOperator, access as json_access};
 pub(crate) use series::generate_series;
+pub(crate) use text::jsonb_contains;
 
 /// Registers everything here, replacing DataFusion's functions of the same names.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {

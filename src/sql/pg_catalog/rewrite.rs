@@ -97,6 +97,11 @@ impl VisitorMut for Rewriter<'_> {
                 unqualify(&mut function.name);
                 if let Some(array) = self.array_subquery(function) {
                     *expr = array;
+                } else if is_named(function, "generate_series") {
+                    let series = std::mem::replace(expr, null());
+                    *expr = call("unnest", vec![series]);
+                } else if is_named(function, "unnest") {
+                    unnested_argument(function);
                 }
             }
             Expr::BinaryOp { op, .. } => unqualify_operator(op),
@@ -143,6 +148,67 @@ fn unnest(factor: &mut TableFactor) {
         with_offset_alias: None,
         with_ordinality: false,
     };
+}
+
+fn is_named(function: &Function, name: &str) -> bool {
+    matches!(function.name.0.as_slice(), [only] if part(only).is_some_and(|ident| folded(ident) == name))
+}
+
+/// A series is unnested once; the vectors of `pg_index` and `pg_proc` are unnested as arrays.
+fn unnested_argument(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_mut_slice() else { return };
+    if let Expr::Function(inner) = argument
+        && is_named(inner, "unnest")
+        && let FunctionArguments::List(inner) = &mut inner.args
+        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(series))] = inner.args.as_mut_slice()
+    {
+        *argument = std::mem::replace(series, null());
+        return;
+    }
+    let column = match &*argument {
+        Expr::Identifier(column) => column,
+        Expr::CompoundIdentifier(names) => match names.last() {
+            Some(column) => column,
+            None => return,
+        },
+        _ => return,
+    };
+    let element = match folded(column).as_str() {
+        "indkey" | "indoption" => DataType::SmallInt(None),
+        "indclass" | "indcollation" | "proargtypes" => {
+            DataType::Custom(ObjectName::from(vec![Ident::new("oid")]), Vec::new())
+        }
+        _ => return,
+    };
+    let vector = std::mem::replace(argument, null());
+    *argument = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(vector),
+        data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None)),
+        array: false,
+        format: None,
+    };
+}
+
+/// In the select list a client sees, `'t'::regclass` is the relation's name; everywhere else it is an OID.
+pub fn show_objects(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let Expr::Cast { data_type, .. } = &mut *expr else { continue };
+        unqualify_type(data_type);
+        if object_type(data_type).is_some() {
+            let named = std::mem::replace(expr, null());
+            *expr = Expr::Cast {
+                kind: CastKind::DoubleColon,
+                expr: Box::new(named),
+                data_type: DataType::Text,
+                array: false,
+                format: None,
+            };
+        }
+    }
 }
 
 fn null() -> Expr {

@@ -139,7 +139,7 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             if let Some(folded) = moments::folded(&function)? {
                 return Ok(Transformed::yes(folded));
             }
-            let changed = resolve_array(&mut function, schema)?;
+            let changed = resolve_array(&mut function, schema, pass.zone)?;
             Ok(Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue))
         }
         Expr::BinaryExpr(BinaryExpr { ref left, op, ref right }) if op.supports_propagation() => {
@@ -209,11 +209,19 @@ fn narrowed_between(between: &Between, schema: &DFSchema) -> Option<Expr> {
 }
 
 /// The text in `x = ANY('{…}')` as the array it stands for.
-fn resolve_array(function: &mut ScalarFunction, schema: &DFSchema) -> Result<bool> {
+fn resolve_array(function: &mut ScalarFunction, schema: &DFSchema, zone: Tz) -> Result<bool> {
     if !is_quantified(&function.func) {
         return Ok(false);
     }
     let [value, array] = function.args.as_mut_slice() else { return Ok(false) };
+    if let Ok((_, field)) = array.to_field(schema)
+        && let Some(list) = types::pg_type(&field).vector_as_array()
+    {
+        if let Some(planned) = cast::planned(array, types::pg_type(&field), list, zone).or_else(external)? {
+            *array = planned;
+        }
+        return Ok(true);
+    }
     if !matches!(&*array, Expr::Literal(literal, None) if is_open(literal)) {
         return Ok(false);
     }

@@ -42,6 +42,18 @@ impl ExprPlanner for PostgresOperators {
         let (Some(mut left), Some(mut right)) = (operand(&raw.left, schema), operand(&raw.right, schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
+        let is_json = |operand: &Operand| operand.pg.oid == types::JSONB.oid;
+        if (is_json(&left) && (is_json(&right) || right.open)) || (is_json(&right) && left.open) {
+            match raw.op {
+                BinaryOperator::AtArrow => {
+                    return Ok(PlannerResult::Planned(functions::jsonb_contains(raw.left, raw.right)));
+                }
+                BinaryOperator::ArrowAt => {
+                    return Ok(PlannerResult::Planned(functions::jsonb_contains(raw.right, raw.left)));
+                }
+                _ => {}
+            }
+        }
         if raw.op == BinaryOperator::StringConcat {
             // A text beside an array is read as an array.
             match (left.open && !is_null(&raw.left), right.open && !is_null(&raw.right)) {
@@ -85,7 +97,11 @@ impl ExprPlanner for PostgresOperators {
         Ok(PlannerResult::Original(raw))
     }
 
-    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+    fn plan_extract(&self, mut args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        // A field in quotes arrives with them.
+        if let Some(Expr::Literal(ScalarValue::Utf8(Some(name)), _)) = args.first_mut() {
+            *name = name.trim_matches('\'').to_owned();
+        }
         let function = Arc::new(functions::extract::extract());
         Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))))
     }

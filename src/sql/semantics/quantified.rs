@@ -84,6 +84,11 @@ fn common_type(left: &DataType, element: &DataType) -> Result<DataType> {
     common.ok_or_else(|| DataFusionError::External(Box::new(no_operator(&BinaryOperator::Eq, left_pg, element_pg))))
 }
 
+fn not_an_array() -> DataFusionError {
+    let message = "op ANY/ALL (array) requires array on right side";
+    DataFusionError::External(Box::new(crate::Error::new(crate::sqlstate::WRONG_OBJECT_TYPE, message)))
+}
+
 impl Quantified {
     fn row(&self, left: usize, list: &ListArray, row: usize, left_null: bool, compare: &Compare) -> Option<bool> {
         if list.is_null(row) {
@@ -126,10 +131,7 @@ impl ScalarUDFImpl for Quantified {
             }
             // Text that is read as an array, or a parameter, whose type is decided later.
             DataType::Null | DataType::Utf8 | DataType::Utf8View => Ok(given.to_vec()),
-            _ => Err(DataFusionError::External(Box::new(crate::Error::new(
-                crate::sqlstate::WRONG_OBJECT_TYPE,
-                "op ANY/ALL (array) requires array on right side",
-            )))),
+            _ => Err(not_an_array()),
         }
     }
 
@@ -169,7 +171,8 @@ impl ScalarUDFImpl for Quantified {
         let one_right = matches!(right, ColumnarValue::Scalar(_));
         let right = right.to_array(if one_right { 1 } else { rows })?;
         let results: BooleanArray = match right.as_list_opt::<i32>() {
-            None => BooleanArray::new_null(rows),
+            None if right.data_type().is_null() => BooleanArray::new_null(rows),
+            None => return Err(not_an_array()),
             Some(list) => {
                 let ascending = SortOptions { descending: false, nulls_first: false };
                 let compare: Box<Compare> = if left.data_type() == list.values().data_type() {

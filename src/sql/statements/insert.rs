@@ -385,8 +385,10 @@ fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
                         Some(text) => parser::parse_expression(text)?,
                         None => Expr::value(Value::Null),
                     };
-                } else if let Some(Cell::Text(_)) = cell(expr) {
-                    type_literal(expr, column_type(&target.table.columns[*column]))?;
+                } else if let Some(Cell::Text(_) | Cell::Null) = cell(expr) {
+                    let pg = column_type(&target.table.columns[*column]);
+                    // The elements get their length or scale when they are assigned, as those of ARRAY[…] do.
+                    type_literal(expr, if pg.element().is_some() { pg.with_modifier(-1) } else { pg })?;
                 }
             }
         }

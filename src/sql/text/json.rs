@@ -236,6 +236,30 @@ pub fn array_length(json: &str) -> Result<i32> {
     }
 }
 
+/// `jsonb @> jsonb`: every member and element on the right is somewhere at its place on the left.
+pub fn contains(left: &str, right: &str) -> Result<bool> {
+    let left: Value = serde_json::from_str(left).map_err(|e| malformed("json", &e))?;
+    let right: Value = serde_json::from_str(right).map_err(|e| malformed("json", &e))?;
+    // An array may contain a scalar, at the outermost level only.
+    if let (Value::Array(elements), false) = (&left, right.is_array() || right.is_object()) {
+        return Ok(elements.iter().any(|element| within(element, &right)));
+    }
+    Ok(within(&left, &right))
+}
+
+fn within(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Object(left), Value::Object(right)) => {
+            right.iter().all(|(key, value)| left.get(key).is_some_and(|found| within(found, value)))
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            right.iter().all(|value| left.iter().any(|found| within(found, value)))
+        }
+        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
+        (left, right) => left == right,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +280,14 @@ mod tests {
         assert_eq!(array_length("[]").unwrap(), 0);
         assert_eq!((kind("[]"), kind("-1"), kind("null")), ("array", "number", "null"));
         assert!(holding(b, "two").is_some() && holding(b, "c").is_none());
+    }
+
+    #[test]
+    fn containment_follows_the_structure() {
+        let holds = |left, right| contains(left, right).unwrap();
+        assert!(holds(r#"{"a": {"b": 1, "c": 2}, "d": []}"#, r#"{"a": {"b": 1.0}}"#));
+        assert!(holds("[1, [2, 3], 4]", "[4, [3]]") && holds(r#"["a"]"#, r#""a""#));
+        assert!(!holds(r#"{"a": {"b": 1}}"#, r#"{"b": 1}"#) && !holds(r#""a""#, r#"["a"]"#) && !holds("[[1]]", "1"));
     }
 
     #[test]
