@@ -5,16 +5,18 @@
 //! where they agree.
 
 use crate::error::{Error, Result};
-use crate::sqlstate::{CANNOT_COERCE, NUMERIC_VALUE_OUT_OF_RANGE};
+use crate::sqlstate::{CANNOT_COERCE, NUMERIC_VALUE_OUT_OF_RANGE, UNDEFINED_FUNCTION};
 use crate::text::{ColumnBuilder, InputOptions, TextColumn, datetime, number};
 use crate::types::{self, PgType};
 use arrow::array::timezone::Tz;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, ListArray, StringViewArray,
-    StringViewBuilder, TimestampMicrosecondArray, new_null_array,
+    StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float32Type, Float64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
 use std::sync::Arc;
 
 /// How a cast came about.
@@ -99,6 +101,26 @@ pub(crate) fn exists(from: PgType, to: PgType, context: Context) -> bool {
 
 /// Casts a column.
 pub(crate) fn convert(array: &ArrayRef, from: PgType, to: PgType, context: Context, zone: Tz) -> Result<ArrayRef> {
+    let converted = any_precision(array, from, to, context, zone)?;
+    if from == to || to.fraction_unit().is_none() {
+        return Ok(converted);
+    }
+    Ok(match converted.data_type() {
+        DataType::Time64(TimeUnit::Microsecond) => {
+            let values = converted.as_primitive::<Time64MicrosecondType>();
+            let rounded: Time64MicrosecondArray = values.unary(|v| to.rounded(v));
+            Arc::new(rounded)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let values = converted.as_primitive::<TimestampMicrosecondType>();
+            let rounded: TimestampMicrosecondArray = values.unary(|v| to.rounded(v));
+            Arc::new(rounded.with_timezone_opt(zone.clone()))
+        }
+        _ => converted,
+    })
+}
+
+fn any_precision(array: &ArrayRef, from: PgType, to: PgType, context: Context, zone: Tz) -> Result<ArrayRef> {
     let Some(wanted) = to.arrow_type() else { return Err(Error::unsupported(format!("a cast to {}", to.sql_name()))) };
     if array.data_type() == &DataType::Null {
         return Ok(new_null_array(&wanted, array.len()));
@@ -142,6 +164,13 @@ pub(crate) fn convert(array: &ArrayRef, from: PgType, to: PgType, context: Conte
 /// The error when a cast does not exist.
 pub(crate) fn cannot_cast(from: PgType, to: PgType) -> Error {
     Error::new(CANNOT_COERCE, format!("cannot cast type {} to {}", from.base_name(), to.base_name()))
+}
+
+/// `operator does not exist: integer = text`.
+pub(crate) fn undefined_operator(op: &str, left: PgType, right: PgType) -> Error {
+    let message = format!("operator does not exist: {} {op} {}", left.base_name(), right.base_name());
+    Error::new(UNDEFINED_FUNCTION, message)
+        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
 }
 
 fn strict_cast(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {

@@ -154,6 +154,19 @@ impl PgType {
         Some(PgType { oid: info.oid, modifier: self.modifier, len: info.len })
     }
 
+    /// Microseconds of the last digit that a `time(n)` or `timestamp(n)` keeps, when it is more than one.
+    pub(crate) fn fraction_unit(self) -> Option<i64> {
+        match (self.oid, self.modifier) {
+            (1083 | 1114 | 1184, digits @ 0..=5) => Some(10i64.pow(6 - digits.unsigned_abs())),
+            _ => None,
+        }
+    }
+
+    /// Microseconds as a value of this type has them, halves rounded away from zero.
+    pub(crate) fn rounded(self, micros: i64) -> i64 {
+        self.fraction_unit().map_or(micros, |unit| micros.saturating_add(unit / 2 * micros.signum()) / unit * unit)
+    }
+
     /// The array type an `int2vector` or `oidvector` can be read as.
     pub(crate) fn vector_as_array(self) -> Option<PgType> {
         match self.oid {
@@ -393,6 +406,13 @@ mod tests {
         }
         let array = VARCHAR.array_of().unwrap();
         assert_eq!(pg_type(&arrow_field("c", array, true).unwrap()), array);
+    }
+
+    #[test]
+    fn fractions_of_seconds_round_to_their_digits() {
+        let millis = TIMESTAMP.with_modifier(3);
+        assert_eq!((millis.rounded(1500), millis.rounded(1499), millis.rounded(-1500)), (2000, 1000, -2000));
+        assert_eq!((TIMESTAMP.rounded(1499), TIMESTAMP.with_modifier(6).rounded(1499)), (1499, 1499));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share). [`single_value`] stands for
 //!   scalar sub-queries.
 //! - [`scalar`] and [`datetime`] have functions of one row, each a plain Rust function from values to a value ([`row`]);
-//!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON.
+//!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON, and
+//!   [`json_access`] what takes it apart.
+//! - [`extract`], [`truncate`] and [`zone`] compute on whole columns of time stamps ([`moment_column`]), in the session's zone.
 //!
 //! Functions that answer from the catalog and the session are in [`crate::pg_catalog`].
 

@@ -6,7 +6,7 @@ use crate::text::interval::{Fields, Unit, interval_of};
 use crate::text::{interval_text, similar};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CastKind, DataType, DateTimeField, Expr, FunctionArguments, Ident, Interval, TimezoneInfo,
-    Value, ValueWithSpan,
+    Value, ValueWithSpan, WindowFrameBound,
 };
 
 /// Longest list of alternatives that `op ANY(ARRAY[…])` is written out as.
@@ -41,6 +41,11 @@ pub(crate) fn rewrite(expr: &mut Expr) -> Result<()> {
             };
             *expr = Expr::BinaryOp { left: Box::new(take(text)), op, right: Box::new(pattern) };
         }
+        Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => {
+            if let Some(alternatives) = like_any(expr) {
+                *expr = alternatives;
+            }
+        }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             if string(pattern).is_none()
                 && let Some(escape) = escape_char.take()
@@ -71,6 +76,56 @@ pub(crate) fn rewrite(expr: &mut Expr) -> Result<()> {
             }
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// `x LIKE ANY (ARRAY['a%', 'b%'])`, written out.
+fn like_any(expr: &mut Expr) -> Option<Expr> {
+    let (Expr::Like { any, pattern, .. } | Expr::ILike { any, pattern, .. }) = expr else { return None };
+    while let Expr::Nested(inner) = &mut **pattern {
+        let inner = take(inner);
+        **pattern = inner;
+    }
+    let patterns = match &mut **pattern {
+        Expr::Array(ast::Array { elem, .. }) | Expr::Tuple(elem) => std::mem::take(elem),
+        _ => return None,
+    };
+    *any = false;
+    let alternatives = patterns.into_iter().map(|one| {
+        let mut alternative = expr.clone();
+        if let Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } = &mut alternative {
+            **pattern = one;
+        }
+        alternative
+    });
+    let either = |a, b| Expr::BinaryOp { left: Box::new(a), op: BinaryOperator::Or, right: Box::new(b) };
+    alternatives.reduce(either).map(|all| Expr::Nested(Box::new(all)))
+}
+
+/// The bounds of a window's frame are read by DataFusion from the syntax tree, and intervals there only in units Arrow knows.
+pub(crate) fn frame(window: &mut ast::WindowSpec) -> Result<()> {
+    let Some(frame) = &mut window.window_frame else { return Ok(()) };
+    for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
+        let (WindowFrameBound::Preceding(Some(expr)) | WindowFrameBound::Following(Some(expr))) = bound else {
+            continue;
+        };
+        let text = match &**expr {
+            Expr::Cast { expr, data_type: DataType::Interval { .. }, .. } => string(expr),
+            Expr::Value(value) if frame.units == ast::WindowFrameUnits::Range => value_string(&value.value),
+            _ => None,
+        };
+        let Some(text) = text else { continue };
+        let value = interval_of(text, None, None)?;
+        let micros = value.nanoseconds / 1000;
+        let text = format!("{} months {} days {micros} microseconds", value.months, value.days);
+        **expr = Expr::Interval(Interval {
+            value: Box::new(literal(text)),
+            leading_field: None,
+            leading_precision: None,
+            last_field: None,
+            fractional_seconds_precision: None,
+        });
     }
     Ok(())
 }

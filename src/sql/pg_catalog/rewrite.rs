@@ -19,8 +19,8 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause,
-    ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value,
-    ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
+    NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select,
+    SelectItem, SetExpr, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, WindowType, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -74,6 +74,17 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        for NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(window) = window
+                && let Err(error) = spelling::frame(window)
+            {
+                return ControlFlow::Break(error);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         match expr {
             Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
@@ -95,6 +106,11 @@ impl VisitorMut for Rewriter<'_> {
             Expr::Identifier(ident) => keyword_function(ident).into_iter().for_each(|call| *expr = call),
             Expr::Function(function) => {
                 unqualify(&mut function.name);
+                if let Some(WindowType::WindowSpec(window)) = &mut function.over
+                    && let Err(error) = spelling::frame(window)
+                {
+                    return ControlFlow::Break(error);
+                }
                 if let Some(array) = self.array_subquery(function) {
                     *expr = array;
                 } else if is_named(function, "generate_series") {
@@ -370,7 +386,13 @@ fn rewrite_cast(expr: &mut Expr) {
 fn is_text_or_parameter(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => {
-            matches!(value.value, Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_) | Value::Placeholder(_))
+            matches!(
+                value.value,
+                Value::SingleQuotedString(_)
+                    | Value::EscapedStringLiteral(_)
+                    | Value::DollarQuotedString(_)
+                    | Value::Placeholder(_)
+            )
         }
         Expr::Cast { expr, data_type, .. } => {
             matches!(data_type, DataType::Text | DataType::Varchar(_)) && is_text_or_parameter(expr)

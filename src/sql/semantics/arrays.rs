@@ -153,7 +153,7 @@ impl ScalarUDFImpl for ArrayFunction {
         }
         match common_type(left, right) {
             Some(common) => Ok(vec![common.clone(), common]),
-            None => Err(DataFusionError::External(Box::new(super::operators::undefined(
+            None => Err(DataFusionError::External(Box::new(crate::convert::undefined_operator(
                 self.name(),
                 types::from_arrow(left),
                 types::from_arrow(right),

@@ -69,6 +69,7 @@ fn is_plain(from: PgType, to: PgType) -> bool {
     };
     match (rank(from), rank(to)) {
         (Some(from), Some(to)) => return from <= to,
+        _ if to.fraction_unit().is_some() && from != to => return false,
         _ if to.character_length().is_some() || to.oid == types::BPCHAR.oid => return false,
         _ => {}
     }

@@ -2,16 +2,17 @@
 //!
 //! While SQL becomes a plan, [`operators`] resolves literals of open type against the other operand and refuses operators
 //! that do not exist (`integer = text`). On the finished plan, before DataFusion coerces types, [`expressions`] narrows
-//! integer literals to `integer`, resolves literals in IN and BETWEEN, and replaces casts by PostgreSQL's ([`cast`]). After
-//! coercion [`arithmetic`] makes `+ - * / %` fail on overflow and division by zero instead of wrapping.
+//! integer literals to `integer`, resolves literals in IN and BETWEEN, and replaces casts by PostgreSQL's ([`cast`]).
+//! [`arrays`] and [`quantified`] are the operators between arrays and over their elements, [`moments`] the arithmetic of
+//! dates and time stamps. After coercion [`arithmetic`] makes `+ - * / %` fail on overflow and division by zero instead of wrapping.
 
 mod arithmetic;
 mod cast;
 mod moments;
-mod expressions;
-mod operators;
 mod arrays;
+mod operators;
 pub(crate) mod quantified;
+mod expressions;
 
 use crate::context::SessionInfo;
 use crate::error::Result;

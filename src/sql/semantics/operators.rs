@@ -2,10 +2,10 @@
 
 use super::{arrays, cast, moments};
 use crate::error::Error;
-use crate::functions;
-use crate::sqlstate::{DATATYPE_MISMATCH, UNDEFINED_FUNCTION};
+use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::text::datetime;
 use crate::types::{self, PgType};
+use crate::{convert, functions};
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, IntervalMonthDayNanoArray};
 use arrow::compute::cast as arrow_cast;
 use arrow::datatypes::{
@@ -321,13 +321,7 @@ fn operator_exists(op: &BinaryOperator, left: PgType, right: PgType) -> bool {
 
 /// `operator does not exist: integer = text`.
 pub(super) fn no_operator(op: &BinaryOperator, left: PgType, right: PgType) -> Error {
-    undefined(&op.to_string(), left, right)
-}
-
-/// [`no_operator`] by its symbol.
-pub(super) fn undefined(op: &str, left: PgType, right: PgType) -> Error {
-    Error::new(UNDEFINED_FUNCTION, format!("operator does not exist: {} {op} {}", left.base_name(), right.base_name()))
-        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+    convert::undefined_operator(&op.to_string(), left, right)
 }
 
 fn check_boolean(raw: &RawBinaryExpr, schema: &DFSchema) -> Result<()> {

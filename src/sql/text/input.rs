@@ -134,9 +134,9 @@ impl ColumnBuilder {
             Values::Jsonb(b) => b.append_value(json::canonical(text)?),
             Values::Bytes(b) => b.append_value(bytea(text)?),
             Values::Date(b) => b.append_value(datetime::date(text)?),
-            Values::Time(b) => b.append_value(datetime::time(text)?),
-            Values::Timestamp(b) => b.append_value(datetime::timestamp(text)?),
-            Values::Timestamptz(b) => b.append_value(datetime::timestamptz(text, self.options.zone)?),
+            Values::Time(b) => b.append_value(self.pg.rounded(datetime::time(text)?)),
+            Values::Timestamp(b) => b.append_value(self.pg.rounded(datetime::timestamp(text)?)),
+            Values::Timestamptz(b) => b.append_value(self.pg.rounded(datetime::timestamptz(text, self.options.zone)?)),
             Values::Interval(b) => b.append_value(interval::interval(text)?),
             Values::Uuid(b) => b.append_value(uuid(text).ok_or_else(|| invalid_input("uuid", text))?)?,
             Values::List(child, offsets, nulls) => {
