@@ -49,6 +49,12 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             }))
         },
     ),
+    Definition::new("lightning_timestamptz_in", &[(&[Text], Timestamptz)], |context, args| {
+        crate::text::datetime::timestamptz(text(&args[0]), zone(context)?)
+            .map(Datum::Moment)
+            .map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
+    })
+    .stable(),
     Definition::new("justify_days", &[(&[Type::Interval], Type::Interval)], |_, args| {
         Ok(justify(&args[0], true, false))
     }),

@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::ast::{
     Value, ValueWithSpan, WindowFrameBound,
 };
 
+use std::ops::ControlFlow;
+
 /// Longest list of alternatives that `op ANY(ARRAY[…])` is written out as.
 const ALTERNATIVES_MAX: usize = 64;
 
@@ -54,13 +56,14 @@ pub(crate) fn rewrite(expr: &mut Expr) -> Result<()> {
             }
         }
         Expr::Identifier(name) if name.quote_style.is_none() => {
-            if let Some(clock) = local_clock(&name.value) {
+            if let Some(clock) = clock(&name.value, None) {
                 *expr = clock;
             }
         }
-        Expr::Function(function) if matches!(function.args, FunctionArguments::None) => {
+        Expr::Function(function) => {
             if let [part] = function.name.0.as_slice()
-                && let Some(clock) = part.as_ident().and_then(|name| local_clock(&name.value))
+                && let Some(digits) = clock_digits(&function.args)
+                && let Some(clock) = part.as_ident().and_then(|name| clock(&name.value, digits))
             {
                 *expr = clock;
             }
@@ -128,6 +131,33 @@ pub(crate) fn frame(window: &mut ast::WindowSpec) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// The arguments of functions in FROM are computed while the plan is made, with DataFusion's casts: they know neither the
+/// session's zone nor every interval.
+pub(crate) fn table_function_argument(expr: &mut Expr) {
+    if let Expr::Cast { expr: inner, data_type: DataType::Interval { .. }, .. } = expr
+        && string(inner).is_some()
+    {
+        *expr = take(inner);
+        return;
+    }
+    let _ = ast::visit_expressions_mut(expr, |part| {
+        let instant = |data_type: &DataType| {
+            matches!(data_type, DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone))
+        };
+        let text = match part {
+            Expr::Cast { expr, data_type, .. } if instant(data_type) => string(expr).map(str::to_owned),
+            Expr::TypedString(typed) if instant(&typed.data_type) => {
+                value_string(&typed.value.value).map(str::to_owned)
+            }
+            _ => None,
+        };
+        if let Some(text) = text {
+            *part = call("lightning_timestamptz_in", vec![literal(text)]);
+        }
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 fn take(expr: &mut Expr) -> Expr {
@@ -212,14 +242,31 @@ fn unit(field: &DateTimeField) -> Option<Unit> {
     })
 }
 
-/// The transaction's time without zone.
-fn local_clock(name: &str) -> Option<Expr> {
+/// The transaction's time without zone, or with fewer digits.
+fn clock(name: &str, digits: Option<u64>) -> Option<Expr> {
     let data_type = match name.to_ascii_lowercase().as_str() {
-        "localtimestamp" => DataType::Timestamp(None, TimezoneInfo::None),
-        "localtime" => DataType::Time(None, TimezoneInfo::None),
+        "localtimestamp" => DataType::Timestamp(digits, TimezoneInfo::None),
+        "localtime" => DataType::Time(digits, TimezoneInfo::None),
+        "current_timestamp" if digits.is_some() => DataType::Timestamp(digits, TimezoneInfo::WithTimeZone),
         _ => return None,
     };
     Some(cast(call("now", Vec::new()), data_type))
+}
+
+/// The `3` of `LOCALTIMESTAMP(3)`, when there is one; `None` for what a clock is not called with.
+fn clock_digits(args: &FunctionArguments) -> Option<Option<u64>> {
+    let list = match args {
+        FunctionArguments::None => return Some(None),
+        FunctionArguments::List(list) => list.args.as_slice(),
+        FunctionArguments::Subquery(_) => return None,
+    };
+    match list {
+        [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(Expr::Value(value)))] => match &value.value {
+            Value::Number(digits, _) => digits.parse().ok().map(Some),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
