@@ -387,8 +387,9 @@ fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
                     };
                 } else if let Some(Cell::Text(_) | Cell::Null) = cell(expr) {
                     let pg = column_type(&target.table.columns[*column]);
-                    // The elements get their length or scale when they are assigned, as those of ARRAY[…] do.
-                    type_literal(expr, if pg.element().is_some() { pg.with_modifier(-1) } else { pg })?;
+                    // Lengths and digits of seconds come when rows are assigned, as to expressions beside the literals.
+                    let numeric = pg.oid == types::NUMERIC.oid;
+                    type_literal(expr, if numeric { pg } else { pg.with_modifier(-1) })?;
                 }
             }
         }
