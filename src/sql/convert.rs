@@ -5,17 +5,18 @@
 //! where they agree.
 
 use crate::error::{Error, Result};
-use crate::sqlstate::{CANNOT_COERCE, NUMERIC_VALUE_OUT_OF_RANGE};
+use crate::sqlstate::{CANNOT_COERCE, NUMERIC_VALUE_OUT_OF_RANGE, UNDEFINED_FUNCTION};
 use crate::text::{ColumnBuilder, InputOptions, TextColumn, datetime, number};
 use crate::types::{self, PgType};
 use arrow::array::timezone::Tz;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, ListArray, StringViewArray,
-    StringViewBuilder, TimestampMicrosecondArray, new_null_array,
+    StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
-use chrono::{DateTime, Offset, TimeZone};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float32Type, Float64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
 use std::sync::Arc;
 
 /// How a cast came about.
@@ -45,6 +46,8 @@ enum Family {
     Uuid,
     Oid,
     Array,
+    /// `int2vector`, `oidvector`: numbers with spaces between them.
+    Vector,
     Other,
 }
 
@@ -64,6 +67,7 @@ fn family(pg: PgType) -> Family {
         1186 => Family::Interval,
         2950 => Family::Uuid,
         24 | 26 | 28 | 2205 | 2206 | 4089 => Family::Oid,
+        22 | 30 => Family::Vector,
         _ if pg.element().is_some() => Family::Array,
         _ => Family::Other,
     }
@@ -86,6 +90,7 @@ pub(crate) fn exists(from: PgType, to: PgType, context: Context) -> bool {
         (Timestamp, Date | Time | Timestamptz) | (Timestamptz, Date | Time | Timestamp) => true,
         (Time, Interval) | (Interval, Time) => true,
         (Json, Json) => true,
+        (Vector, Array) => from.vector_as_array().is_some_and(|array| exists(array, to, context)),
         (Array, Array) => match (from.element(), to.element()) {
             (Some(from), Some(to)) => exists(from, to, context),
             _ => false,
@@ -96,6 +101,26 @@ pub(crate) fn exists(from: PgType, to: PgType, context: Context) -> bool {
 
 /// Casts a column.
 pub(crate) fn convert(array: &ArrayRef, from: PgType, to: PgType, context: Context, zone: Tz) -> Result<ArrayRef> {
+    let converted = any_precision(array, from, to, context, zone)?;
+    if from == to || to.fraction_unit().is_none() {
+        return Ok(converted);
+    }
+    Ok(match converted.data_type() {
+        DataType::Time64(TimeUnit::Microsecond) => {
+            let values = converted.as_primitive::<Time64MicrosecondType>();
+            let rounded: Time64MicrosecondArray = values.unary(|v| to.rounded(v));
+            Arc::new(rounded)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let values = converted.as_primitive::<TimestampMicrosecondType>();
+            let rounded: TimestampMicrosecondArray = values.unary(|v| to.rounded(v));
+            Arc::new(rounded.with_timezone_opt(zone.clone()))
+        }
+        _ => converted,
+    })
+}
+
+fn any_precision(array: &ArrayRef, from: PgType, to: PgType, context: Context, zone: Tz) -> Result<ArrayRef> {
     let Some(wanted) = to.arrow_type() else { return Err(Error::unsupported(format!("a cast to {}", to.sql_name()))) };
     if array.data_type() == &DataType::Null {
         return Ok(new_null_array(&wanted, array.len()));
@@ -126,6 +151,12 @@ pub(crate) fn convert(array: &ArrayRef, from: PgType, to: PgType, context: Conte
         (Timestamptz, Timestamp) => to_local(array, zone),
         (Timestamptz, Date | Time) => Ok(cast(&to_local(array, zone)?, &wanted)?),
         (Array, Array) => list(array, from, to, context, zone),
+        (Vector, Array) => {
+            let texts = string_view(array)?;
+            let braced = texts.iter().map(|v| v.map(|v| format!("{{{}}}", v.trim().replace(' ', ","))));
+            let braced: ArrayRef = Arc::new(braced.collect::<StringViewArray>());
+            parse(&braced, to, zone)
+        }
         _ => Ok(strict_cast(array, &wanted)?),
     }
 }
@@ -133,6 +164,13 @@ pub(crate) fn convert(array: &ArrayRef, from: PgType, to: PgType, context: Conte
 /// The error when a cast does not exist.
 pub(crate) fn cannot_cast(from: PgType, to: PgType) -> Error {
     Error::new(CANNOT_COERCE, format!("cannot cast type {} to {}", from.base_name(), to.base_name()))
+}
+
+/// `operator does not exist: integer = text`.
+pub(crate) fn undefined_operator(op: &str, left: PgType, right: PgType) -> Error {
+    let message = format!("operator does not exist: {} {op} {}", left.base_name(), right.base_name());
+    Error::new(UNDEFINED_FUNCTION, message)
+        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
 }
 
 fn strict_cast(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
@@ -291,17 +329,12 @@ fn to_utc(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
 fn to_local(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
     let utc = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
     let values = utc.as_primitive::<TimestampMicrosecondType>();
-    let shifted: TimestampMicrosecondArray = values.unary(|v| {
-        let offset = DateTime::from_timestamp_micros(v)
-            .map_or(0, |utc| zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc());
-        v.saturating_add(i64::from(offset) * 1_000_000)
-    });
+    let shifted: TimestampMicrosecondArray = values.unary(|v| datetime::to_local(v, zone));
     Ok(Arc::new(shifted.with_timezone_opt(None::<Arc<str>>)))
 }
 
 fn list(array: &ArrayRef, from: PgType, to: PgType, context: Context, zone: Tz) -> Result<ArrayRef> {
     let (Some(from), Some(to)) = (from.element(), to.element()) else { return Err(cannot_cast(from, to)) };
-    let item = types::column_field("item", to, true);
     let plain = match array.data_type() {
         DataType::List(_) => Arc::clone(array),
         DataType::LargeList(inner) | DataType::FixedSizeList(inner, _) => {
@@ -314,6 +347,7 @@ fn list(array: &ArrayRef, from: PgType, to: PgType, context: Context, zone: Tz) 
         return Err(Error::unsupported("a multidimensional array"));
     }
     let values = convert(list.values(), from, to, context, zone)?;
+    let item = types::list_item(values.data_type().clone());
     Ok(Arc::new(ListArray::try_new(item, list.offsets().clone(), values, list.nulls().cloned())?))
 }
 

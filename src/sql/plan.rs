@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::parser::names::name_columns;
 use crate::parser::values;
 use crate::sqlstate::FEATURE_NOT_SUPPORTED;
-use crate::{clauses, functions, pg_catalog};
+use crate::{clauses, functions, pg_catalog, using};
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
@@ -26,23 +26,35 @@ pub(crate) async fn query_plan(state: &SessionState, mut query: Query) -> Result
     let unknown = clauses::unknown_functions(&query, state);
     let statement = DfStatement::Statement(Box::new(Statement::Query(Box::new(query))));
     if unknown.is_empty() {
-        return Ok(state.statement_to_plan(statement).await?);
+        return Ok(Box::pin(state.statement_to_plan(statement)).await?);
     }
     // Only with their arguments planned can the error name the types.
     let mut state = state.clone();
     for name in &unknown {
         state.register_udf(Arc::new(functions::undefined(name)))?;
     }
-    Ok(state.statement_to_plan(statement).await?)
+    Ok(Box::pin(state.statement_to_plan(statement)).await?)
 }
 
 /// Names the columns of a query, then plans it.
 pub(crate) async fn named_query_plan(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
+    query_plan(state, written_out(state, query).await?).await
+}
+
+/// Plans a query whose rows a client sees.
+pub(crate) async fn shown_query_plan(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
+    let mut query = written_out(state, query).await?;
+    pg_catalog::show_objects(&mut query);
+    query_plan(state, query).await
+}
+
+/// A query in words DataFusion takes as PostgreSQL does, with its columns named.
+pub(crate) async fn written_out(state: &SessionState, query: &Query) -> Result<Query> {
     let mut query = query.clone();
-    crate::using::rewrite(state, &mut query).await?;
+    Box::pin(using::rewrite(state, &mut query)).await?;
     clauses::read_floats(&mut query);
     name_columns(&mut query);
-    query_plan(state, query).await
+    Ok(query)
 }
 
 /// Plans physically, with the optimizer.

@@ -7,9 +7,10 @@
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
 use crate::parser::{Kind, Parsed};
-use crate::plan::named_query_plan;
+use crate::plan::shown_query_plan;
 use crate::present::client_schema;
 use crate::provider::{column_type, state_for};
+use crate::semantics::quantified::is_quantified;
 use crate::session::{Prepared, Run};
 use crate::sqlstate::{INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
 use crate::statements::insert;
@@ -19,7 +20,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
-use datafusion::logical_expr::expr::{Case, Cast, Placeholder};
+use datafusion::logical_expr::expr::{Case, Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SetExpr, Statement as Sql, Value, Visit, Visitor};
@@ -130,7 +131,7 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
                 let context = run.session.context()?;
                 let mut state = state_for(&run.session.base, &run.session.info, &context);
                 semantics::begin_statement(&mut state, &run.session.info);
-                let plan = named_query_plan(&state, query).await?;
+                let plan = shown_query_plan(&state, query).await?;
                 let plan = infer(plan, types)?;
                 let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
                 Ok(Some(client_schema(analyzed.schema().as_arrow())))
@@ -199,6 +200,9 @@ fn take_cast_types(plan: LogicalPlan) -> Result<LogicalPlan> {
                     }
                     other => Ok(Transformed::no(Expr::Cast(Cast { expr: Box::new(other), field }))),
                 },
+                Expr::ScalarFunction(function) if is_quantified(&function.func) => {
+                    Ok(take_quantified_types(function, &schema))
+                }
                 other => Ok(Transformed::no(other)),
             })
         })
@@ -235,13 +239,35 @@ fn typed_alike(exprs: &mut [&mut Expr], schema: &DFSchema) -> bool {
         other => other.to_field(schema).ok().map(|(_, field)| field).filter(|f| f.data_type() != &DataType::Null),
     });
     let Some(field) = said else { return false };
-    exprs.iter_mut().fold(false, |changed, expr| take_type(expr, &field) || changed)
+    let taken = exprs.iter_mut().filter_map(|expr| take_type(expr, &field).then_some(()));
+    taken.count() > 0
 }
 
 fn take_type(expr: &mut Expr, field: &Arc<Field>) -> bool {
     let Expr::Placeholder(Placeholder { field: slot @ None, .. }) = expr else { return false };
     *slot = Some(Arc::clone(field));
     true
+}
+
+/// In `x = ANY($1)` the parameter is an array of what `x` is, in `$1 = ANY(a)` an element of `a`.
+fn take_quantified_types(mut function: ScalarFunction, schema: &DFSchema) -> Transformed<Expr> {
+    let known = |expr: &Expr| {
+        let (_, field) = expr.to_field(schema).ok()?;
+        (field.data_type() != &DataType::Null).then(|| parameter_type(&field))
+    };
+    let mut changed = false;
+    if let [value, array] = function.args.as_mut_slice() {
+        let (element, list) = (known(value), known(array));
+        let wanted = [(value, list.and_then(PgType::element)), (array, element.and_then(PgType::array_of))];
+        for (expr, wanted) in wanted {
+            if let (Expr::Placeholder(Placeholder { field: field @ None, .. }), Some(wanted)) = (expr, wanted) {
+                *field = types::arrow_field("", wanted, true).map(Arc::new);
+                changed = true;
+            }
+        }
+    }
+    let expr = Expr::ScalarFunction(function);
+    if changed { Transformed::yes(expr) } else { Transformed::no(expr) }
 }
 
 /// Literals next to a parameter are narrower than what may be sent.

@@ -114,11 +114,8 @@ impl Schemas {
         let Names { base, info, context } = &self.names;
         let context = StatementContext { search_path: view.search_path.clone(), ..context.as_ref().clone() };
         let state = state_for(base, info, &Arc::new(context));
-        let mut query = crate::parser::parse_query(&view.definition)?;
-        crate::using::rewrite(&state, &mut query).await?;
-        crate::clauses::read_floats(&mut query);
-        crate::parser::names::name_columns(&mut query);
-        let plan = crate::plan::query_plan(&state, query).await?;
+        let query = crate::parser::parse_query(&view.definition)?;
+        let plan = crate::plan::named_query_plan(&state, &query).await?;
         let columns: Vec<Expr> = plan
             .schema()
             .columns()

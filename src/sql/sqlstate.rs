@@ -46,6 +46,8 @@ states! {
     INVALID_PARAMETER_VALUE = "22023";
     /// character_not_in_repertoire
     CHARACTER_NOT_IN_REPERTOIRE = "22021";
+    /// invalid_escape_sequence
+    INVALID_ESCAPE_SEQUENCE = "22025";
     /// invalid_text_representation
     INVALID_TEXT_REPRESENTATION = "22P02";
     /// bad_copy_file_format

@@ -151,13 +151,9 @@ fn length_of(pg: PgType, length: u64) -> Result<PgType> {
     Ok(pg.with_modifier(length as i32 + 4))
 }
 
-/// `timestamp(6)` is what there is; fewer digits would have to round on every way in.
+/// `timestamp(n)`: the digits of its seconds, 6 at most.
 fn fractional(pg: PgType, precision: Option<u64>) -> Result<PgType> {
-    match precision {
-        None => Ok(pg),
-        Some(6..) => Ok(pg.with_modifier(6)),
-        Some(n) => Err(Error::unsupported(format!("{} with a precision of {n}", pg.sql_name()))),
-    }
+    Ok(precision.map_or(pg, |digits| pg.with_modifier(digits.min(6) as i32)))
 }
 
 /// Tells DataFusion's planner what type names mean.

@@ -154,6 +154,28 @@ impl PgType {
         Some(PgType { oid: info.oid, modifier: self.modifier, len: info.len })
     }
 
+    /// Microseconds of the last digit that a `time(n)` or `timestamp(n)` keeps, when it is more than one.
+    pub(crate) fn fraction_unit(self) -> Option<i64> {
+        match (self.oid, self.modifier) {
+            (1083 | 1114 | 1184, digits @ 0..=5) => Some(10i64.pow(6 - digits.unsigned_abs())),
+            _ => None,
+        }
+    }
+
+    /// Microseconds as a value of this type has them, halves rounded away from zero.
+    pub(crate) fn rounded(self, micros: i64) -> i64 {
+        self.fraction_unit().map_or(micros, |unit| micros.saturating_add(unit / 2 * micros.signum()) / unit * unit)
+    }
+
+    /// The array type an `int2vector` or `oidvector` can be read as.
+    pub(crate) fn vector_as_array(self) -> Option<PgType> {
+        match self.oid {
+            22 => INT2.array_of(),
+            30 => OID.array_of(),
+            _ => None,
+        }
+    }
+
     /// Precision and scale of a `numeric` as stored.
     pub fn precision_and_scale(self) -> (u8, i8) {
         if self.modifier < 4 {
@@ -205,8 +227,7 @@ impl PgType {
     /// The Arrow type values are computed and stored in; `None` for types without values of their own.
     pub fn arrow_type(self) -> Option<DataType> {
         if let Some(element) = self.element() {
-            let item = arrow_field("item", element, true)?;
-            return Some(DataType::List(Arc::new(item)));
+            return Some(DataType::List(list_item(element.arrow_type()?)));
         }
         Some(match self.oid {
             16 => DataType::Boolean,
@@ -342,6 +363,12 @@ pub(crate) fn is_marked(field: &Field) -> bool {
     field.metadata().contains_key(PG_TYPE_KEY)
 }
 
+/// The field of a list's elements. It carries no metadata: DataFusion loses it there on many ways, and a list without it is of
+/// another Arrow type. The array's own field says what the elements are.
+pub(crate) fn list_item(data_type: DataType) -> FieldRef {
+    Arc::new(Field::new("item", data_type, true))
+}
+
 /// [`arrow_field`] for types that are known to have values.
 pub(crate) fn column_field(name: &str, pg: PgType, nullable: bool) -> FieldRef {
     Arc::new(arrow_field(name, pg, nullable).unwrap_or_else(|| Field::new(name, DataType::Utf8View, nullable)))
@@ -384,6 +411,13 @@ mod tests {
         }
         let array = VARCHAR.array_of().unwrap();
         assert_eq!(pg_type(&arrow_field("c", array, true).unwrap()), array);
+    }
+
+    #[test]
+    fn fractions_of_seconds_round_to_their_digits() {
+        let millis = TIMESTAMP.with_modifier(3);
+        assert_eq!((millis.rounded(1500), millis.rounded(1499), millis.rounded(-1500)), (2000, 1000, -2000));
+        assert_eq!((TIMESTAMP.rounded(1499), TIMESTAMP.with_modifier(6).rounded(1499)), (1499, 1499));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Functions over arrays that DataFusion lacks or spells differently.
 
 use crate::pg_catalog::ARRAY_OR_EMPTY;
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, StringViewArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, exec_err, plan_err};
@@ -16,7 +16,56 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         ScalarUDF::new_from_impl(ArrayOrEmpty { signature: Signature::any(1, Volatility::Immutable) }),
         ScalarUDF::new_from_impl(Bound::new("array_upper")),
         ScalarUDF::new_from_impl(Bound::new("array_lower")),
+        ScalarUDF::new_from_impl(Bound::new("array_length")),
+        ScalarUDF::new_from_impl(Dimensions { signature: Signature::any(1, Volatility::Immutable) }),
+        // DataFusion's remove and replace the first of them only.
+        again(datafusion::functions_nested::remove::array_remove_all_udf(), "array_remove"),
+        again(datafusion::functions_nested::replace::array_replace_all_udf(), "array_replace"),
     ]
+}
+
+fn again(function: Arc<ScalarUDF>, name: &'static str) -> ScalarUDF {
+    function.as_ref().clone().with_aliases([name])
+}
+
+/// `array_dims`: `[1:2][1:3]`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Dimensions {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Dimensions {
+    fn name(&self) -> &str {
+        "array_dims"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8View)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let array = args.args[0].to_array(args.number_rows)?;
+        let Some(list) = array.as_list_opt::<i32>() else {
+            return Ok(ColumnarValue::Array(Arc::new(StringViewArray::new_null(array.len()))));
+        };
+        let texts = (0..list.len()).map(|row| {
+            let mut current = list.is_valid(row).then(|| list.value(row)).filter(|array| !array.is_empty())?;
+            let mut text = String::new();
+            loop {
+                text.push_str(&format!("[1:{}]", current.len()));
+                let inner = current.as_list_opt::<i32>().filter(|inner| inner.is_valid(0)).map(|inner| inner.value(0));
+                match inner {
+                    Some(inner) => current = inner,
+                    None => return Some(text),
+                }
+            }
+        });
+        Ok(ColumnarValue::Array(Arc::new(texts.collect::<StringViewArray>())))
+    }
 }
 
 /// Makes NULL an empty array: what `ARRAY(SELECT …)` is without rows.
@@ -64,7 +113,7 @@ impl ScalarUDFImpl for ArrayOrEmpty {
     }
 }
 
-/// `array_lower(array, dimension)` and `array_upper`: arrays here begin at 1.
+/// `array_lower(array, dimension)`, `array_upper` and `array_length`: arrays here begin at 1.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bound {
     name: &'static str,
@@ -101,7 +150,7 @@ impl ScalarUDFImpl for Bound {
         let array = args.args[0].to_array(args.number_rows)?;
         let dimensions = args.args[1].to_array(args.number_rows)?;
         let dimensions = dimensions.as_primitive::<arrow::datatypes::Int64Type>();
-        let upper = self.name == "array_upper";
+        let upper = self.name != "array_lower";
         let Some(list) = array.as_list_opt::<i32>() else {
             return Ok(ColumnarValue::Array(Arc::new(Int32Array::new_null(array.len()))));
         };

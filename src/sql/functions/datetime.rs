@@ -22,9 +22,22 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     .volatile(),
     Definition::new(
         "age",
-        &[(&[Timestamp, Timestamp], Type::Interval), (&[Timestamptz, Timestamptz], Type::Interval)],
-        |_, args| age(moment(&args[0]), moment(&args[1])),
-    ),
+        &[
+            (&[Timestamp, Timestamp], Type::Interval),
+            (&[Timestamptz, Timestamptz], Type::Interval),
+            (&[Timestamp], Type::Interval),
+            (&[Timestamptz], Type::Interval),
+        ],
+        |context, args| match args {
+            [end, start] => age(moment(end), moment(start)),
+            // From midnight today.
+            _ => {
+                let local = crate::text::datetime::to_local(Utc::now().timestamp_micros(), zone(context)?);
+                age(local - local.rem_euclid(MICROS_PER_DAY), moment(&args[0]))
+            }
+        },
+    )
+    .stable(),
     Definition::new(
         "isfinite",
         &[(&[Timestamp], Bool), (&[Timestamptz], Bool), (&[Date], Bool), (&[Type::Interval], Bool)],
@@ -36,6 +49,12 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             }))
         },
     ),
+    Definition::new("lightning_timestamptz_in", &[(&[Text], Timestamptz)], |context, args| {
+        crate::text::datetime::timestamptz(text(&args[0]), zone(context)?)
+            .map(Datum::Moment)
+            .map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
+    })
+    .stable(),
     Definition::new("justify_days", &[(&[Type::Interval], Type::Interval)], |_, args| {
         Ok(justify(&args[0], true, false))
     }),
@@ -180,6 +199,10 @@ fn make_interval(_: &Context, args: &[Datum]) -> Result<Datum> {
     interval().ok_or_else(|| error("22008", "interval out of range"))
 }
 
+fn zone(context: &Context) -> Result<arrow::array::timezone::Tz> {
+    crate::text::datetime::zone(&context.zone).map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
+}
+
 fn to_timestamp(context: &Context, args: &[Datum]) -> Result<Datum> {
     if let [Datum::Float(seconds)] = args {
         let micros = (seconds * 1e6).round();
@@ -193,9 +216,7 @@ fn to_timestamp(context: &Context, args: &[Datum]) -> Result<Datum> {
     if let Some(offset_seconds) = parsed.offset_seconds {
         return Ok(Datum::Moment(parsed.local_micros - offset_seconds * 1_000_000));
     }
-    let zone = crate::text::datetime::zone(&context.zone)
-        .map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))?;
-    let utc = crate::text::datetime::to_utc(parsed.local_micros, zone);
+    let utc = crate::text::datetime::to_utc(parsed.local_micros, zone(context)?);
     utc.map(Datum::Moment).ok_or_else(|| error("22008", "timestamp out of range"))
 }
 

@@ -68,7 +68,7 @@ impl AggregateUDFImpl for Deviation {
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let [given] = given else { return plan_err!("function {} takes one argument", self.name) };
         Ok(vec![match summed_type(given)? {
-            DataType::Int64 => DataType::Decimal128(20, 0),
+            DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Decimal128(20, 0),
             decimal @ DataType::Decimal128(..) => decimal,
             _ => DataType::Float64,
         }])

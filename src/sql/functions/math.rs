@@ -619,7 +619,7 @@ mod tests {
     #[test]
     fn scales_are_those_of_postgresql_15() {
         let two = Datum::Decimal(20, 1);
-        assert_eq!(numeric(sqrt(&[two.clone()])), (1_414_213_562_373_095, 15));
+        assert_eq!(numeric(sqrt(std::slice::from_ref(&two))), (1_414_213_562_373_095, 15));
         assert_eq!(numeric(exp(&[Datum::Decimal(10, 1)])), (27_182_818_284_590_452, 16));
         assert_eq!(numeric(exp(&[Datum::Decimal(-100, 1)])), (4_539_992_976_248_485, 20));
         assert_eq!(numeric(ln(&[Datum::Decimal(105, 2)])), (48_790_164_169_432_003, 18));

@@ -4,7 +4,9 @@
 //!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share). [`deviation`], [`regression`]
 //!   and [`ordered_set`] are the statistics; [`single_value`] stands for scalar sub-queries.
 //! - [`scalar`] and [`datetime`] have functions of one row, each a plain Rust function from values to a value ([`row`]);
-//!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON.
+//!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON, and
+//!   [`json_access`] what takes it apart.
+//! - [`extract`], [`truncate`] and [`zone`] compute on whole columns of time stamps ([`moment_column`]), in the session's zone.
 //!
 //! [`call`] resolves calls by PostgreSQL's signatures; [`math`] and [`strings`] have functions with such signatures.
 //!
@@ -20,6 +22,14 @@ mod single_value;
 mod array;
 mod json;
 mod narrow_sum;
+mod json_access;
+mod bytes;
+mod moment_column;
+pub(crate) mod extract;
+mod truncate;
+mod zone;
+mod text;
+mod series;
 mod row;
 pub(crate) mod call;
 mod double_double;
@@ -33,6 +43,10 @@ use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use std::sync::Arc;
+
+pub(crate) use json_access::{Operator as JsonOperator, access as json_access};
+pub(crate) use series::generate_series;
+pub(crate) use text::jsonb_contains;
 
 /// Registers everything here, replacing DataFusion's functions of the same names.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
@@ -88,10 +102,15 @@ fn aggregates() -> Vec<AggregateUDF> {
 }
 
 fn scalars() -> Vec<ScalarUDF> {
-    let definitions = scalar::FUNCTIONS.iter().chain(datetime::FUNCTIONS);
+    let definitions = scalar::FUNCTIONS.iter().chain(datetime::FUNCTIONS).chain(text::FUNCTIONS);
     let mut functions: Vec<ScalarUDF> = definitions.map(|definition| definition.udf()).collect();
     functions.extend(array::functions());
     functions.extend(json::functions());
+    functions.extend(json_access::functions());
+    functions.extend(bytes::functions());
+    functions.push(extract::date_part());
+    functions.push(truncate::date_trunc());
+    functions.push(zone::timezone());
     functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nulls")));
     functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nonnulls")));
     functions.push(ScalarUDF::new_from_impl(row::TypeOf::new()));

@@ -65,6 +65,10 @@ impl Dialect for LightningDialect {
         false
     }
 
+    fn supports_string_literal_concatenation_with_newline(&self) -> bool {
+        true
+    }
+
     // `SELECT * EXCLUDE (column)`: nothing in PostgreSQL's grammar stands there.
     fn supports_select_wildcard_exclude(&self) -> bool {
         true

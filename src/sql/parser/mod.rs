@@ -14,6 +14,7 @@ mod subqueries;
 pub(crate) mod values;
 pub(crate) mod names;
 mod rewrite;
+pub(crate) mod spelling;
 
 use crate::error::{Error, Result};
 use crate::sqlstate::{STATEMENT_TOO_COMPLEX, SYNTAX_ERROR};
@@ -23,6 +24,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use dialect::LightningDialect;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Nesting sqlparser may recurse into.
@@ -274,11 +276,36 @@ fn parse_one(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Kind> {
     Ok(match kind {
         Kind::Sql(mut statement) => {
             reserved::check(&statement, source)?;
+            refuse_quoted_aliases(&statement, source)?;
             rewrite::rewrite(&mut statement);
             Kind::Sql(statement)
         }
         other => other,
     })
+}
+
+/// sqlparser takes `'a' 'b'` for a value and its alias.
+fn refuse_quoted_aliases(statement: &ast::Statement, source: &Source) -> Result<()> {
+    struct Quoted;
+    impl ast::Visitor for Quoted {
+        type Break = ast::Ident;
+
+        fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<ast::Ident> {
+            for item in &select.projection {
+                if let ast::SelectItem::ExprWithAlias { alias, .. } = item
+                    && alias.quote_style == Some('\'')
+                {
+                    return ControlFlow::Break(alias.clone());
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    match ast::Visit::visit(statement, &mut Quoted) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(alias) => Err(Error::new(SYNTAX_ERROR, format!("syntax error at or near \"{alias}\""))
+            .with_position(source.position(alias.span.start))),
+    }
 }
 
 /// Either sqlparser's errors or ours.

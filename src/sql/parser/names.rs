@@ -124,7 +124,7 @@ fn plain_decimal(text: &str) -> Option<String> {
         format!("0.{}{digits}", "0".repeat(point.unsigned_abs() as usize))
     } else if point >= length {
         // A point keeps it from becoming an integer.
-        format!("{digits}{}.0", "0".repeat((point - length) as usize))
+        format!("{digits}{}.", "0".repeat((point - length) as usize))
     } else {
         let (whole, fraction) = digits.split_at(point as usize);
         format!("{whole}.{fraction}")
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn exponents_become_plain_decimals() {
-        for (text, plain) in [("1e3", "1000.0"), ("1.5e-3", "0.0015"), ("12.5E1", "125.0"), ("1.25e1", "12.5")] {
+        for (text, plain) in [("1e3", "1000."), ("1.5e-3", "0.0015"), ("12.5E1", "125."), ("1.25e1", "12.5")] {
             assert_eq!(plain_decimal(text).as_deref(), Some(plain));
         }
         assert_eq!(plain_decimal("1e308"), None);

@@ -17,5 +17,5 @@ mod rewrite;
 
 pub use functions::{functions, size_pretty};
 pub use provider::{table, table_names};
-pub use rewrite::{ARRAY_OR_EMPTY, SINGLE_VALUE, rewrite};
+pub use rewrite::{ARRAY_OR_EMPTY, SINGLE_VALUE, rewrite, show_objects};
 pub use view::quote_identifier;

@@ -14,12 +14,14 @@
 
 use crate::error::Error;
 use crate::error::SqlState;
+use crate::parser::spelling;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause,
-    ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
-    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
+    NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select,
+    SelectItem, SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowType,
+    visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -61,6 +63,17 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        if let TableFactor::Table { args: Some(args), .. } = factor {
+            for arg in &mut args.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
+                    spelling::table_function_argument(expr);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item
@@ -68,6 +81,17 @@ impl VisitorMut for Rewriter<'_> {
             {
                 let alias = Ident::new(ident.value.to_lowercase());
                 *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        for NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(window) = window
+                && let Err(error) = spelling::frame(window)
+            {
+                return ControlFlow::Break(error);
             }
         }
         ControlFlow::Continue(())
@@ -94,8 +118,18 @@ impl VisitorMut for Rewriter<'_> {
             Expr::Identifier(ident) => keyword_function(ident).into_iter().for_each(|call| *expr = call),
             Expr::Function(function) => {
                 unqualify(&mut function.name);
+                if let Some(WindowType::WindowSpec(window)) = &mut function.over
+                    && let Err(error) = spelling::frame(window)
+                {
+                    return ControlFlow::Break(error);
+                }
                 if let Some(array) = self.array_subquery(function) {
                     *expr = array;
+                } else if is_named(function, "generate_series") {
+                    let series = std::mem::replace(expr, null());
+                    *expr = call("unnest", vec![series]);
+                } else if is_named(function, "unnest") {
+                    unnested_argument(function);
                 }
             }
             Expr::BinaryOp { op, .. } => unqualify_operator(op),
@@ -104,10 +138,7 @@ impl VisitorMut for Rewriter<'_> {
                     *expr = call(name, vec![std::mem::replace(operand, null())]);
                 }
             }
-            Expr::AnyOp { compare_op, right, .. } => {
-                unqualify_operator(compare_op);
-                array_literal(right);
-            }
+            Expr::AnyOp { compare_op, .. } | Expr::AllOp { compare_op, .. } => unqualify_operator(compare_op),
             Expr::Collate { expr: inner, collation } => {
                 if let Err(error) = check_collation(collation) {
                     return ControlFlow::Break(error);
@@ -126,7 +157,10 @@ impl VisitorMut for Rewriter<'_> {
             }
             _ => {}
         }
-        ControlFlow::Continue(())
+        match spelling::rewrite(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 }
 
@@ -147,6 +181,67 @@ fn unnest(factor: &mut TableFactor) {
         with_offset_alias: None,
         with_ordinality: false,
     };
+}
+
+fn is_named(function: &Function, name: &str) -> bool {
+    matches!(function.name.0.as_slice(), [only] if part(only).is_some_and(|ident| folded(ident) == name))
+}
+
+/// A series is unnested once; the vectors of `pg_index` and `pg_proc` are unnested as arrays.
+fn unnested_argument(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_mut_slice() else { return };
+    if let Expr::Function(inner) = argument
+        && is_named(inner, "unnest")
+        && let FunctionArguments::List(inner) = &mut inner.args
+        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(series))] = inner.args.as_mut_slice()
+    {
+        *argument = std::mem::replace(series, null());
+        return;
+    }
+    let column = match &*argument {
+        Expr::Identifier(column) => column,
+        Expr::CompoundIdentifier(names) => match names.last() {
+            Some(column) => column,
+            None => return,
+        },
+        _ => return,
+    };
+    let element = match folded(column).as_str() {
+        "indkey" | "indoption" => DataType::SmallInt(None),
+        "indclass" | "indcollation" | "proargtypes" => {
+            DataType::Custom(ObjectName::from(vec![Ident::new("oid")]), Vec::new())
+        }
+        _ => return,
+    };
+    let vector = std::mem::replace(argument, null());
+    *argument = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(vector),
+        data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None)),
+        array: false,
+        format: None,
+    };
+}
+
+/// In the select list a client sees, `'t'::regclass` is the relation's name; everywhere else it is an OID.
+pub fn show_objects(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let Expr::Cast { data_type, .. } = &mut *expr else { continue };
+        unqualify_type(data_type);
+        if object_type(data_type).is_some() {
+            let named = std::mem::replace(expr, null());
+            *expr = Expr::Cast {
+                kind: CastKind::DoubleColon,
+                expr: Box::new(named),
+                data_type: DataType::Text,
+                array: false,
+                format: None,
+            };
+        }
+    }
 }
 
 fn null() -> Expr {
@@ -250,24 +345,6 @@ fn check_collation(collation: &ObjectName) -> Result<(), Error> {
     Err(Error::new(SqlState("42704"), message))
 }
 
-/// `x = ANY('{a,b}')` with the array written as text.
-fn array_literal(right: &mut Box<Expr>) {
-    let Expr::Value(value) = &**right else { return };
-    let Value::SingleQuotedString(text) = &value.value else { return };
-    let Some(items) = text.trim().strip_prefix('{').and_then(|t| t.strip_suffix('}')) else { return };
-    if items.contains(['"', '\\', '{']) {
-        return;
-    }
-    let items = items.split(',').map(str::trim).filter(|item| !item.is_empty());
-    let elem = items
-        .map(|item| match item.eq_ignore_ascii_case("null") {
-            true => null(),
-            false => Expr::value(Value::SingleQuotedString(item.to_owned())),
-        })
-        .collect();
-    **right = Expr::Array(datafusion::sql::sqlparser::ast::Array { elem, named: true });
-}
-
 /// LIKE with another escape character than the backslash, for a pattern that is written out.
 fn escape_with_backslash(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) {
     let Some(Value::SingleQuotedString(character)) = escape.as_ref().map(|escape| &escape.value) else { return };
@@ -336,7 +413,13 @@ fn rewrite_cast(expr: &mut Expr) {
 fn is_text_or_parameter(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => {
-            matches!(value.value, Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_) | Value::Placeholder(_))
+            matches!(
+                value.value,
+                Value::SingleQuotedString(_)
+                    | Value::EscapedStringLiteral(_)
+                    | Value::DollarQuotedString(_)
+                    | Value::Placeholder(_)
+            )
         }
         Expr::Cast { expr, data_type, .. } => {
             matches!(data_type, DataType::Text | DataType::Varchar(_)) && is_text_or_parameter(expr)

@@ -74,7 +74,7 @@ fn replacement(expr: &Expr, schema: &DFSchema) -> Option<CheckedOperator> {
         return operand.get_type(schema).is_ok_and(|t| is_integer(&t)).then_some(CheckedOperator::Minus);
     }
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
-    let Some(op) = CheckedOperator::of(*op) else { return None };
+    let op = CheckedOperator::of(*op)?;
     let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else { return None };
     let float = matches!(left_type, DataType::Float32 | DataType::Float64);
     let wanted = float || (is_integer(&left_type) && op != CheckedOperator::Modulo);

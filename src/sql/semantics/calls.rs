@@ -9,9 +9,8 @@ use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
-use datafusion::functions_aggregate::sum::sum_udaf;
-use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
-use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, ScalarUDF};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::Arc;
 
@@ -108,34 +107,18 @@ pub(super) fn extreme(func: &ScalarUDF, args: &[Expr]) -> Option<Expr> {
     Some(Expr::Literal(ScalarValue::Decimal128(Some(digits), 38, scale), None))
 }
 
-/// Checks the argument of an aggregate; a `sum` of small integers becomes DataFusion's, which stays in `bigint`.
-pub(super) fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let replaced = match call.params.args.as_slice() {
-        [arg] => checked_aggregate(&call.func, arg, schema)?,
-        _ => None,
-    };
-    let changed = replaced.is_some();
-    call.func = replaced.unwrap_or(call.func);
-    let expr = Expr::AggregateFunction(call);
-    Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
-}
-
-/// The function to call in place of `func`, when it is another. 42883 when there is none for the type.
-pub(super) fn checked_aggregate(
-    func: &AggregateUDF,
-    arg: &Expr,
-    schema: &DFSchema,
-) -> Result<Option<Arc<AggregateUDF>>> {
-    let name = func.name();
+/// Refuses an aggregate of one argument that does not exist for its type (42883).
+pub(super) fn check_aggregate(name: &str, args: &[Expr], schema: &DFSchema) -> Result<()> {
+    let [arg] = args else { return Ok(()) };
     if !matches!(
         name,
         "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or" | "stddev" | "stddev_pop" | "var_samp" | "var_pop"
     ) {
-        return Ok(None);
+        return Ok(());
     }
     let (_, field) = arg.to_field(schema)?;
     if field.data_type() == &DataType::Null {
-        return Ok(None);
+        return Ok(());
     }
     let given = types::pg_type(&field);
     let number = matches!(given.oid, 20 | 21 | 23 | 700 | 701 | 1700 | 1186);
@@ -149,5 +132,5 @@ pub(super) fn checked_aggregate(
     if !exists && !matches!(arg, Expr::Literal(ScalarValue::Utf8(_), _)) {
         return Err(external(call::undefined(name, &[given])));
     }
-    Ok((name == "sum" && matches!(given.oid, 21 | 23)).then(sum_udaf))
+    Ok(())
 }

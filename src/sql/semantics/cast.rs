@@ -2,7 +2,7 @@
 
 use crate::convert::{self, Context};
 use crate::error::{Error, Result};
-use crate::text::{ColumnBuilder, InputOptions, datetime};
+use crate::text::{ColumnBuilder, InputOptions, datetime, dimensions, nested_array};
 use crate::types::{self, PgType, column_field};
 use arrow::array::Array;
 use arrow::array::timezone::Tz;
@@ -41,6 +41,13 @@ pub(super) fn literal(value: &ScalarValue, to: PgType, zone: Tz) -> Result<Optio
         _ => return Ok(None),
     };
     // Explicit casts cut to the length, so the text is read without limit first.
+    if let (Some(element), Some(text)) = (to.element(), text)
+        && dimensions(text) > 1
+    {
+        let array = nested_array(element, text, InputOptions { zone })?;
+        let metadata = types::metadata(to).map(FieldMetadata::from);
+        return Ok(Some(Expr::Literal(ScalarValue::try_from_array(&array, 0)?, metadata)));
+    }
     let read_as = if to.is_string() { types::TEXT } else { to };
     let mut array = ColumnBuilder::one(read_as, text, InputOptions { zone })?;
     if to.is_string() {
@@ -62,6 +69,7 @@ fn is_plain(from: PgType, to: PgType) -> bool {
     };
     match (rank(from), rank(to)) {
         (Some(from), Some(to)) => return from <= to,
+        _ if to.fraction_unit().is_some() && from != to => return false,
         _ if to.character_length().is_some() || to.oid == types::BPCHAR.oid => return false,
         _ => {}
     }

@@ -133,6 +133,10 @@ pub(super) fn coerce(expr: Expr, from: Alternative, to: PgType, zone: Tz) -> Res
 /// A literal of open type as `to`.
 fn literal(expr: Expr, to: PgType, zone: Tz) -> Result<Expr> {
     let Expr::Literal(value, _) = &expr else { return Ok(expr) };
+    if value.is_null() && to == types::NUMERIC {
+        // Of the same scale as the others; as a `numeric` without one it would widen them.
+        return Ok(expr);
+    }
     if value.is_null() {
         return Ok(cast::literal(value, to, zone)?.unwrap_or(expr));
     }

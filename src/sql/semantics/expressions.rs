@@ -1,8 +1,9 @@
 //! The pass over a plan before DataFusion coerces its types.
 
 use super::common_type::{self, Alternative};
-use super::operators::{comparable, is_open, no_operator, resolve};
-use super::{calls, cast, set_operations};
+use super::operators::{comparable, interval_length, is_open, no_operator, resolve};
+use super::quantified::is_quantified;
+use super::{calls, cast, moments, set_operations};
 use crate::error::Error;
 use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::types;
@@ -15,7 +16,8 @@ use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Values, WindowFunctionDefinition,
+    Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Values,
+    WindowFunctionDefinition,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -54,9 +56,13 @@ fn rewrite_node(plan: LogicalPlan, pass: Pass) -> Result<Transformed<LogicalPlan
         check_condition(&filter.predicate, &schema)?;
     }
     let names = NamePreserver::new(&plan);
+    let sorts = matches!(plan, LogicalPlan::Sort(_));
     let rewritten = plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let rewritten = rewrite_expr(expr, &schema, pass)?;
+        if sorts && is_interval(&rewritten.data, &schema) {
+            return Ok(Transformed::yes(interval_length(rewritten.data)));
+        }
         Ok(rewritten.update_data(|e| name.restore(e)))
     })?;
     let transformed = rewritten.transformed;
@@ -149,27 +155,59 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             }
         }
         Expr::ScalarFunction(function) if is_choice(&function) => rewrite_choice(function, schema, pass),
-        Expr::ScalarFunction(function) => calls::bind(function, schema, pass.zone),
-        Expr::AggregateFunction(call) => calls::aggregate(call, schema),
-        Expr::WindowFunction(mut call) => {
-            let replaced = match (&call.fun, call.params.args.as_slice()) {
-                (WindowFunctionDefinition::AggregateUDF(func), [arg]) => calls::checked_aggregate(func, arg, schema)?,
-                _ => None,
-            };
-            let Some(func) = replaced else { return Ok(Transformed::no(Expr::WindowFunction(call))) };
-            call.fun = WindowFunctionDefinition::AggregateUDF(func);
-            Ok(Transformed::yes(Expr::WindowFunction(call)))
+        Expr::ScalarFunction(mut function) if is_quantified(&function.func) => {
+            let changed = resolve_array(&mut function, schema, pass.zone)?;
+            Ok(Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue))
+        }
+        Expr::ScalarFunction(function) => match moments::folded(&function)? {
+            Some(folded) => Ok(Transformed::yes(folded)),
+            None => calls::bind(function, schema, pass.zone),
+        },
+        Expr::AggregateFunction(ref call) => {
+            calls::check_aggregate(call.func.name(), &call.params.args, schema)?;
+            Ok(Transformed::no(expr))
+        }
+        Expr::WindowFunction(ref call) => {
+            if let WindowFunctionDefinition::AggregateUDF(func) = &call.fun {
+                calls::check_aggregate(func.name(), &call.params.args, schema)?;
+            }
+            Ok(Transformed::no(expr))
+        }
+        Expr::BinaryExpr(BinaryExpr { ref left, op, ref right }) if op.supports_propagation() => {
+            let data_type = |expr: &Expr| expr.get_type(schema).unwrap_or(DataType::Null);
+            let narrowed = moments::narrowed(left, op, right, &data_type(left)).or_else(|| {
+                let swapped = op.swap()?;
+                moments::narrowed(right, swapped, left, &data_type(right))
+            });
+            Ok(match narrowed {
+                Some(narrowed) => Transformed::yes(narrowed),
+                None => Transformed::no(expr),
+            })
         }
         Expr::InList(mut list) => {
             let mut changed = false;
             for item in &mut list.list {
                 changed |= resolve_against(item, &list.expr, schema)?;
             }
+            if is_interval(&list.expr, schema) {
+                list.list = list.list.into_iter().map(interval_length).collect();
+                list.expr = Box::new(interval_length(*list.expr));
+                changed = true;
+            }
             Ok(Transformed::new(Expr::InList(list), changed, TreeNodeRecursion::Continue))
         }
         Expr::Between(mut between) => {
             let mut changed = resolve_against(&mut between.low, &between.expr, schema)?;
             changed |= resolve_against(&mut between.high, &between.expr, schema)?;
+            if let Some(narrowed) = narrowed_between(&between, schema) {
+                return Ok(Transformed::yes(narrowed));
+            }
+            if is_interval(&between.expr, schema) {
+                between.expr = Box::new(interval_length(*between.expr));
+                between.low = Box::new(interval_length(*between.low));
+                between.high = Box::new(interval_length(*between.high));
+                changed = true;
+            }
             Ok(Transformed::new(Expr::Between(between), changed, TreeNodeRecursion::Continue))
         }
         Expr::Case(case) => rewrite_case(case, schema, pass),
@@ -239,6 +277,53 @@ fn resolve_condition(condition: &mut Expr, schema: &DFSchema, pass: Pass) -> Res
         }
         _ => Ok(false),
     }
+}
+
+fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
+    matches!(expr.get_type(schema), Ok(DataType::Interval(_)))
+}
+
+/// A date between two `timestamp` literals.
+fn narrowed_between(between: &Between, schema: &DFSchema) -> Option<Expr> {
+    let data_type = between.expr.get_type(schema).ok()?;
+    if data_type != DataType::Date32 {
+        return None;
+    }
+    let bound = |op: Operator, literal: &Expr| {
+        moments::narrowed(&between.expr, op, literal, &data_type).or_else(|| {
+            let date = matches!(literal, Expr::Literal(ScalarValue::Date32(Some(_)), _));
+            let bound = BinaryExpr::new(between.expr.clone(), op, Box::new(literal.clone()));
+            date.then_some(Expr::BinaryExpr(bound))
+        })
+    };
+    let (low, high) = if between.negated { (Operator::Lt, Operator::Gt) } else { (Operator::GtEq, Operator::LtEq) };
+    let (low, high) = (bound(low, &between.low)?, bound(high, &between.high)?);
+    Some(if between.negated { low.or(high) } else { low.and(high) })
+}
+
+/// The text in `x = ANY('{…}')` as the array it stands for.
+fn resolve_array(function: &mut ScalarFunction, schema: &DFSchema, zone: Tz) -> Result<bool> {
+    let [value, array] = function.args.as_mut_slice() else { return Ok(false) };
+    if let Ok((_, field)) = array.to_field(schema)
+        && let Some(list) = types::pg_type(&field).vector_as_array()
+    {
+        if let Some(planned) = cast::planned(array, types::pg_type(&field), list, zone).or_else(external)? {
+            *array = planned;
+        }
+        return Ok(true);
+    }
+    if !matches!(&*array, Expr::Literal(literal, None) if is_open(literal)) {
+        return Ok(false);
+    }
+    let open = matches!(&*value, Expr::Literal(literal, None) if is_open(literal));
+    let element = match value.to_field(schema) {
+        Ok((_, field)) if !open && field.data_type() != &DataType::Null => types::pg_type(&field),
+        _ => types::TEXT,
+    };
+    // A `numeric(6,2)` is found among numerics of any scale.
+    let Some(wanted) = element.with_modifier(-1).array_of() else { return Ok(false) };
+    *array = resolve(array.clone(), wanted, &BinaryOperator::Eq)?;
+    Ok(true)
 }
 
 /// Gives `item` the type of `operand` when its own is open; refuses pairs that cannot be compared.

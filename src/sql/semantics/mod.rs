@@ -2,13 +2,16 @@
 //!
 //! While SQL becomes a plan, [`operators`] resolves literals of open type against the other operand and refuses operators
 //! that do not exist (`integer = text`). On the finished plan, before DataFusion coerces types, [`expressions`] narrows
-//! integer literals to `integer`, binds calls ([`calls`]), resolves literals in IN and BETWEEN, brings alternatives to their [`common_type`] (those of
-//! [`set_operations`] too), and replaces casts by PostgreSQL's ([`cast`]); [`correlated`] makes joins of sub-queries that
-//! DataFusion cannot. After coercion [`arithmetic`] makes `+ - * / %` fail on overflow and division by zero instead of
-//! wrapping.
+//! integer literals to `integer`, binds calls ([`calls`]), resolves literals in IN and BETWEEN, brings alternatives to their
+//! [`common_type`] (those of [`set_operations`] too), and replaces casts by PostgreSQL's ([`cast`]). [`arrays`] and
+//! [`quantified`] are the operators between arrays and over their elements, [`moments`] the arithmetic of dates and time
+//! stamps; [`correlated`] makes joins of sub-queries that DataFusion cannot. After coercion [`arithmetic`] makes `+ - * / %`
+//! fail on overflow and division by zero instead of wrapping.
 
 mod arithmetic;
 mod cast;
+mod moments;
+mod arrays;
 mod plain;
 mod choices;
 mod operators;
@@ -16,6 +19,7 @@ mod calls;
 mod common_type;
 mod set_operations;
 mod correlated;
+pub(crate) mod quantified;
 mod expressions;
 
 use crate::context::SessionInfo;
@@ -44,6 +48,10 @@ pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>) -> Res
         let function = state.udf(name)?;
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(choices::Choice::new(function))))?;
     }
+    for function in quantified::functions() {
+        state.register_udf(Arc::new(function))?;
+    }
+    state.register_udtf("generate_series", functions::generate_series());
     for function in pg_catalog::functions(info) {
         state.register_udf(function)?;
     }
@@ -52,7 +60,8 @@ pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>) -> Res
 
 /// Sets what an expression may depend on besides rows: the time of the statement, the session's time zone.
 pub(crate) fn begin_statement(state: &mut SessionState, info: &Arc<SessionInfo>) {
-    state.mark_start_execution();
     let zone = info.settings.get("timezone").unwrap_or_else(|| "UTC".to_owned());
     state.config_mut().options_mut().execution.time_zone = Some(zone);
+    // Functions see the configuration as it is now.
+    state.mark_start_execution();
 }

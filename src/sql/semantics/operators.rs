@@ -1,11 +1,12 @@
 //! Binary operators: literals of open type take the type of the other side, and operators that do not exist are refused.
 
-use super::cast;
+use super::{arrays, cast, moments};
 use crate::error::Error;
-use crate::functions::{self, call};
-use crate::sqlstate::{AMBIGUOUS_FUNCTION, DATATYPE_MISMATCH, UNDEFINED_FUNCTION};
+use crate::functions::call;
+use crate::sqlstate::{AMBIGUOUS_FUNCTION, DATATYPE_MISMATCH};
 use crate::text::datetime;
 use crate::types::{self, PgType};
+use crate::{convert, functions};
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, IntervalMonthDayNanoArray};
 use arrow::compute::cast as arrow_cast;
 use arrow::datatypes::{
@@ -33,19 +34,49 @@ impl ExprPlanner for PostgresOperators {
         if let Some(name) = operator_function(&raw.op) {
             return call_of(name, raw, schema);
         }
+        if let Some(operator) = json_operator(&raw.op) {
+            return json_access(operator, raw, schema);
+        }
+        let between_arrays = is_comparison(&raw.op)
+            || matches!(raw.op, BinaryOperator::AtArrow | BinaryOperator::ArrowAt | BinaryOperator::PGOverlap);
+        let known = between_arrays || is_arithmetic(&raw.op) || raw.op == BinaryOperator::StringConcat;
+        if !known {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let (Some(mut left), Some(mut right)) = (operand(&raw.left, schema), operand(&raw.right, schema)) else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        let is_json = |operand: &Operand| operand.pg.oid == types::JSONB.oid;
+        if (is_json(&left) && (is_json(&right) || right.open)) || (is_json(&right) && left.open) {
+            match raw.op {
+                BinaryOperator::AtArrow => {
+                    return Ok(PlannerResult::Planned(functions::jsonb_contains(raw.left, raw.right)));
+                }
+                BinaryOperator::ArrowAt => {
+                    return Ok(PlannerResult::Planned(functions::jsonb_contains(raw.right, raw.left)));
+                }
+                _ => {}
+            }
+        }
         if raw.op == BinaryOperator::StringConcat {
+            // A text beside an array is read as an array.
+            match (left.open && !is_null(&raw.left), right.open && !is_null(&raw.right)) {
+                (true, false) if right.pg.element().is_some() => raw.left = resolve(raw.left, right.pg, &raw.op)?,
+                (false, true) if left.pg.element().is_some() => raw.right = resolve(raw.right, left.pg, &raw.op)?,
+                _ => {}
+            }
             check_concatenation(&raw, schema)?;
             return Ok(PlannerResult::Original(raw));
         }
-        if !is_comparison(&raw.op) && !is_arithmetic(&raw.op) {
-            return Ok(PlannerResult::Original(raw));
-        }
-        let (Some(left), Some(right)) = (operand(&raw.left, schema), operand(&raw.right, schema)) else {
-            return Ok(PlannerResult::Original(raw));
-        };
         match (left.open, right.open) {
-            (true, false) => raw.left = resolve(raw.left, right.pg, &raw.op)?,
-            (false, true) => raw.right = resolve(raw.right, left.pg, &raw.op)?,
+            (true, false) => {
+                raw.left = resolve(raw.left, right.pg, &raw.op)?;
+                left = operand(&raw.left, schema).unwrap_or(left);
+            }
+            (false, true) => {
+                raw.right = resolve(raw.right, left.pg, &raw.op)?;
+                right = operand(&raw.right, schema).unwrap_or(right);
+            }
             (true, true) if is_arithmetic(&raw.op) => {
                 let error =
                     Error::new(AMBIGUOUS_FUNCTION, format!("operator is not unique: unknown {} unknown", raw.op))
@@ -54,18 +85,82 @@ impl ExprPlanner for PostgresOperators {
                         );
                 return Err(DataFusionError::External(Box::new(error)));
             }
-            (true, true) => {}
-            (false, false) => {
-                if let Some(planned) = date_arithmetic(&raw, left.pg, right.pg) {
-                    return Ok(PlannerResult::Planned(planned));
-                }
-                if !operator_exists(&raw.op, left.pg, right.pg) {
-                    return Err(DataFusionError::External(Box::new(no_operator(&raw.op, left.pg, right.pg))));
-                }
-            }
+            (true, true) | (false, false) => {}
+        }
+        if left.open || right.open {
+            return Ok(PlannerResult::Original(raw));
+        }
+        if let Some(planned) = date_arithmetic(&raw, left.pg, right.pg) {
+            return Ok(PlannerResult::Planned(planned));
+        }
+        if between_arrays && left.pg.element().is_some() && right.pg.element().is_some() {
+            let RawBinaryExpr { left: a, right: b, .. } = raw;
+            return match arrays::planned(&raw.op, a, b) {
+                Some(planned) => Ok(PlannerResult::Planned(planned)),
+                None => Err(DataFusionError::External(Box::new(no_operator(&raw.op, left.pg, right.pg)))),
+            };
+        }
+        if !operator_exists(&raw.op, left.pg, right.pg) {
+            return Err(DataFusionError::External(Box::new(no_operator(&raw.op, left.pg, right.pg))));
+        }
+        if is_comparison(&raw.op) && left.pg.oid == types::INTERVAL.oid && right.pg.oid == types::INTERVAL.oid {
+            raw.left = interval_length(raw.left);
+            raw.right = interval_length(raw.right);
         }
         Ok(PlannerResult::Original(raw))
     }
+
+    fn plan_extract(&self, mut args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        // A field in quotes arrives with them.
+        if let Some(Expr::Literal(ScalarValue::Utf8(Some(name)), _)) = args.first_mut() {
+            *name = name.trim_matches('\'').to_owned();
+        }
+        let function = Arc::new(functions::extract::extract());
+        Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))))
+    }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(value, _) if value.is_null())
+}
+
+/// What an interval is compared by.
+pub(super) fn interval_length(expr: Expr) -> Expr {
+    let function = Arc::new(functions::extract::interval_length());
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))
+}
+
+fn json_operator(op: &BinaryOperator) -> Option<functions::JsonOperator> {
+    Some(match op {
+        BinaryOperator::Arrow => functions::JsonOperator::Get,
+        BinaryOperator::LongArrow => functions::JsonOperator::GetText,
+        BinaryOperator::HashArrow => functions::JsonOperator::GetPath,
+        BinaryOperator::HashLongArrow => functions::JsonOperator::GetPathText,
+        BinaryOperator::Question => functions::JsonOperator::HasKey,
+        _ => return None,
+    })
+}
+
+/// `json -> key` and its relatives.
+fn json_access(
+    operator: functions::JsonOperator,
+    mut raw: RawBinaryExpr,
+    schema: &DFSchema,
+) -> Result<PlannerResult<RawBinaryExpr>> {
+    use functions::JsonOperator;
+    if let (Some(left), Some(right)) = (operand(&raw.left, schema), operand(&raw.right, schema))
+        && !left.open
+        && !matches!(left.pg.oid, 114 | 3802)
+    {
+        return Err(DataFusionError::External(Box::new(no_operator(&raw.op, left.pg, right.pg))));
+    }
+    if matches!(operator, JsonOperator::GetPath | JsonOperator::GetPathText)
+        && let Some(path) = types::TEXT.array_of()
+        && operand(&raw.right, schema).is_some_and(|right| right.open)
+    {
+        raw.right = resolve(raw.right, path, &raw.op)?;
+    }
+    Ok(PlannerResult::Planned(functions::json_access(operator, raw.left, raw.right)))
 }
 
 /// `||` joins a string with anything, arrays with arrays and elements, and values of a few other types with their like.
@@ -146,6 +241,9 @@ pub(super) fn resolve(expr: Expr, other: PgType, op: &BinaryOperator) -> Result<
         (_, oid) if oid == types::NUMERIC.oid => numeric_of(value),
         _ => other.with_modifier(-1),
     };
+    if wanted.oid == types::BPCHAR.oid {
+        return Ok(blank_trimmed(expr));
+    }
     if wanted.is_string() || wanted.arrow_type().is_none() {
         return Ok(expr);
     }
@@ -158,6 +256,19 @@ pub(super) fn resolve(expr: Expr, other: PgType, op: &BinaryOperator) -> Result<
     }
     let literal = cast::literal(value, wanted, datetime::utc()).map_err(|e| DataFusionError::External(Box::new(e)))?;
     Ok(literal.unwrap_or(expr))
+}
+
+/// Spaces at the end of a `character` do not count.
+fn blank_trimmed(expr: Expr) -> Expr {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), metadata) => {
+            Expr::Literal(ScalarValue::Utf8(Some(text.trim_end_matches(' ').to_owned())), metadata)
+        }
+        Expr::Literal(ScalarValue::Utf8View(Some(text)), metadata) => {
+            Expr::Literal(ScalarValue::Utf8View(Some(text.trim_end_matches(' ').to_owned())), metadata)
+        }
+        other => other,
+    }
 }
 
 /// A numeric type with as many decimals as the text has.
@@ -261,8 +372,7 @@ fn operator_exists(op: &BinaryOperator, left: PgType, right: PgType) -> bool {
 
 /// `operator does not exist: integer = text`.
 pub(super) fn no_operator(op: &BinaryOperator, left: PgType, right: PgType) -> Error {
-    Error::new(UNDEFINED_FUNCTION, format!("operator does not exist: {} {op} {}", left.base_name(), right.base_name()))
-        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+    convert::undefined_operator(&op.to_string(), left, right)
 }
 
 fn check_boolean(raw: &RawBinaryExpr, schema: &DFSchema) -> Result<()> {
@@ -287,7 +397,7 @@ fn date_arithmetic(raw: &RawBinaryExpr, left: PgType, right: PgType) -> Option<E
         BinaryOperator::Plus if integer(left) && date(right) => (Days::Add, [&raw.right, &raw.left]),
         BinaryOperator::Minus if date(left) && integer(right) => (Days::Subtract, [&raw.left, &raw.right]),
         BinaryOperator::Minus if date(left) && date(right) => (Days::Between, [&raw.left, &raw.right]),
-        _ => return interval_arithmetic(raw, left, right),
+        _ => return interval_arithmetic(raw, left, right).or_else(|| moments::planned(raw, left, right)),
     };
     let function = DateArithmetic { kind, signature: Signature::any(2, Volatility::Immutable) };
     let function = Arc::new(ScalarUDF::new_from_impl(function));

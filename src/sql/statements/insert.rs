@@ -397,8 +397,11 @@ fn with_defaults(target: &Target, query: &Query) -> Result<Query> {
                         Some(text) => parser::parse_expression(text)?,
                         None => Expr::value(Value::Null),
                     };
-                } else if let Some(Cell::Text(_)) = cell(expr) {
-                    type_literal(expr, column_type(&target.table.columns[*column]))?;
+                } else if let Some(Cell::Text(_) | Cell::Null) = cell(expr) {
+                    let pg = column_type(&target.table.columns[*column]);
+                    // Lengths and digits of seconds come when rows are assigned, as to expressions beside the literals.
+                    let numeric = pg.oid == types::NUMERIC.oid;
+                    type_literal(expr, if numeric { pg } else { pg.with_modifier(-1) })?;
                 }
                 // Each row is assigned by itself: a number in one does not make numbers of the strings in others.
                 if several && column_type(&target.table.columns[*column]).is_string() {

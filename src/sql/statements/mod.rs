@@ -23,39 +23,39 @@ use datafusion::sql::sqlparser::ast::{SetExpr, Statement as Sql};
 pub(crate) async fn execute(run: &Run, prepared: Option<&Prepared>) -> Result<Outcome> {
     control::check_read_only(run)?;
     match &run.parsed.kind {
-        Kind::Copy(copy) if copy.from => crate::copy_from::run(run, copy).await,
-        Kind::Copy(copy) => crate::copy_to::run(run, copy).await,
-        Kind::Checkpoint => control::checkpoint(run).await,
+        Kind::Copy(copy) if copy.from => Box::pin(crate::copy_from::run(run, copy)).await,
+        Kind::Copy(copy) => Box::pin(crate::copy_to::run(run, copy)).await,
+        Kind::Checkpoint => Box::pin(control::checkpoint(run)).await,
         Kind::Show(name) => setting::show(run, name),
         Kind::ShowAll => setting::show_all(run),
-        Kind::Sql(statement) => sql(run, statement, prepared).await,
+        Kind::Sql(statement) => Box::pin(sql(run, statement, prepared)).await,
     }
 }
 
 async fn sql(run: &Run, statement: &Sql, prepared: Option<&Prepared>) -> Result<Outcome> {
     match statement {
         Sql::Query(query) => match query.body.as_ref() {
-            SetExpr::Select(select) if select.into.is_some() => create::select_into(run, query).await,
+            SetExpr::Select(select) if select.into.is_some() => Box::pin(create::select_into(run, query)).await,
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
                 Err(Error::unsupported("a data-modifying statement with WITH"))
             }
-            _ => query::select(run, query, prepared).await,
+            _ => Box::pin(query::select(run, query, prepared)).await,
         },
-        Sql::Insert(insert) => insert::run(run, insert).await,
-        Sql::CreateTable(create) => create::table(run, create).await,
-        Sql::CreateView(create) => create::view(run, create).await,
-        Sql::CreateSchema { .. } => create::schema(run, statement).await,
-        Sql::Drop { .. } => drop::run(run, statement).await,
-        Sql::Truncate(truncate) => drop::truncate(run, truncate).await,
-        Sql::Explain { .. } => query::explain(run, statement).await,
+        Sql::Insert(insert) => Box::pin(insert::run(run, insert)).await,
+        Sql::CreateTable(create) => Box::pin(create::table(run, create)).await,
+        Sql::CreateView(create) => Box::pin(create::view(run, create)).await,
+        Sql::CreateSchema { .. } => Box::pin(create::schema(run, statement)).await,
+        Sql::Drop { .. } => Box::pin(drop::run(run, statement)).await,
+        Sql::Truncate(truncate) => Box::pin(drop::truncate(run, truncate)).await,
+        Sql::Explain { .. } => Box::pin(query::explain(run, statement)).await,
         Sql::StartTransaction { modes, .. } => control::begin(run, modes),
-        Sql::Commit { chain, .. } => control::commit(run, *chain).await,
-        Sql::Rollback { chain, savepoint } => control::rollback(run, *chain, savepoint.as_ref()).await,
+        Sql::Commit { chain, .. } => Box::pin(control::commit(run, *chain)).await,
+        Sql::Rollback { chain, savepoint } => Box::pin(control::rollback(run, *chain, savepoint.as_ref())).await,
         Sql::Set(set) => setting::set(run, set),
         Sql::Reset(reset) => setting::reset(run, reset),
         Sql::Discard { object_type } => setting::discard(run, object_type),
-        Sql::Prepare { .. } => prepare::prepare(run, statement).await,
-        Sql::Execute { .. } => prepare::execute(run, statement).await,
+        Sql::Prepare { .. } => Box::pin(prepare::prepare(run, statement)).await,
+        Sql::Execute { .. } => Box::pin(prepare::execute(run, statement)).await,
         Sql::Deallocate { name, .. } => prepare::deallocate(run, name),
         Sql::Analyze(_) => Ok(Outcome::Done { tag: "ANALYZE".to_owned(), rows: 0 }),
         other => Err(unsupported(other)),

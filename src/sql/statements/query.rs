@@ -3,7 +3,7 @@
 use super::setting::text_rows;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
-use crate::plan::{executable, named_query_plan, physical_plan, start};
+use crate::plan::{executable, named_query_plan, physical_plan, shown_query_plan, start};
 use crate::prepared::{PlanKey, bind};
 use crate::provider::state_for;
 use crate::session::{Prepared, Run};
@@ -25,13 +25,13 @@ pub(super) async fn select(run: &Run, query: &Query, prepared: Option<&Prepared>
     let mut state = state_for(&run.session.base, &run.session.info, &context);
     semantics::begin_statement(&mut state, &run.session.info);
     let plan = match prepared {
-        None => named_query_plan(&state, query).await?,
+        None => shown_query_plan(&state, query).await?,
         Some(prepared) => {
             let key = PlanKey::new(run, &context);
             match prepared.inner.kept_plan(key.as_ref()) {
                 Some(plan) => plan,
                 None => {
-                    let plan = named_query_plan(&state, query).await?;
+                    let plan = shown_query_plan(&state, query).await?;
                     prepared.inner.keep_plan(key, &plan);
                     plan
                 }

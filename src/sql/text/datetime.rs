@@ -96,6 +96,13 @@ pub fn zone(name: &str) -> Result<Tz> {
         .map_err(|_| Error::new(INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized")))
 }
 
+/// UTC to local time in `zone`.
+pub fn to_local(micros: i64, zone: Tz) -> i64 {
+    let offset = chrono::DateTime::from_timestamp_micros(micros)
+        .map_or(0, |utc| zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc());
+    micros.saturating_add(i64::from(offset) * MICROS_PER_SECOND)
+}
+
 /// Local time in `zone` to UTC. A time that a clock change skips is read with the offset before it, one that happens twice
 /// with the first.
 pub fn to_utc(micros: i64, zone: Tz) -> Option<i64> {

@@ -3,12 +3,13 @@
 use super::{datetime, interval, json, number};
 use crate::error::{Error, Result};
 use crate::sqlstate::{INVALID_TEXT_REPRESENTATION, STRING_DATA_RIGHT_TRUNCATION, invalid_input};
-use crate::types::{PgType, column_field, metadata};
+use crate::types::{PgType, list_item, metadata};
 use arrow::array::timezone::Tz;
 use arrow::array::{
-    ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, FixedSizeBinaryBuilder,
-    Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray,
-    NullBufferBuilder, StringViewBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder, UInt32Builder,
+    Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder,
+    IntervalMonthDayNanoBuilder, ListArray, NullBufferBuilder, StringViewBuilder, Time64MicrosecondBuilder,
+    TimestampMicrosecondBuilder, UInt32Builder,
 };
 use arrow::buffer::OffsetBuffer;
 use std::sync::Arc;
@@ -133,14 +134,11 @@ impl ColumnBuilder {
             Values::Jsonb(b) => b.append_value(json::canonical(text)?),
             Values::Bytes(b) => b.append_value(bytea(text)?),
             Values::Date(b) => b.append_value(datetime::date(text)?),
-            Values::Time(b) => b.append_value(datetime::time(text)?),
-            Values::Timestamp(b) => b.append_value(datetime::timestamp(text)?),
-            Values::Timestamptz(b) => b.append_value(datetime::timestamptz(text, self.options.zone)?),
+            Values::Time(b) => b.append_value(self.pg.rounded(datetime::time(text)?)),
+            Values::Timestamp(b) => b.append_value(self.pg.rounded(datetime::timestamp(text)?)),
+            Values::Timestamptz(b) => b.append_value(self.pg.rounded(datetime::timestamptz(text, self.options.zone)?)),
             Values::Interval(b) => b.append_value(interval::interval(text)?),
-            Values::Uuid(b) => {
-                let value = uuid::Uuid::try_parse(text.trim()).map_err(|_| invalid_input("uuid", text))?;
-                b.append_value(value.as_bytes())?;
-            }
+            Values::Uuid(b) => b.append_value(uuid(text).ok_or_else(|| invalid_input("uuid", text))?)?,
             Values::List(child, offsets, nulls) => {
                 let length = array(text, child)?;
                 let last = offsets.last().copied().unwrap_or(0);
@@ -200,11 +198,10 @@ impl ColumnBuilder {
             Values::Interval(b) => Arc::new(b.finish()),
             Values::Uuid(b) => Arc::new(b.finish()),
             Values::List(child, offsets, nulls) => {
-                let element = child.pg;
                 let values = child.finish()?;
                 let offsets = std::mem::replace(offsets, vec![0]);
                 let nulls = nulls.finish();
-                let item = column_field("item", element, true);
+                let item = list_item(values.data_type().clone());
                 Arc::new(ListArray::try_new(item, OffsetBuffer::new(offsets.into()), values, nulls)?)
             }
         })
@@ -244,6 +241,27 @@ pub(crate) fn limited<'a>(text: &'a str, limit: usize, type_name: &str) -> Resul
             Err(Error::new(STRING_DATA_RIGHT_TRUNCATION, format!("value too long for type {type_name}({limit})")))
         }
     }
+}
+
+/// A `uuid`: 32 hexadecimal digits, a hyphen allowed after every fourth, perhaps in braces.
+fn uuid(text: &str) -> Option<[u8; 16]> {
+    let inner = match text.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}')?,
+        None => text,
+    };
+    let mut value = [0u8; 16];
+    let mut digits = 0;
+    let mut bytes = inner.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        let digit = (byte as char).to_digit(16)? as u8;
+        let slot = value.get_mut(digits / 2)?;
+        *slot = (*slot << 4) | digit;
+        digits += 1;
+        if digits % 4 == 0 && digits < 32 {
+            bytes.next_if_eq(&b'-');
+        }
+    }
+    (digits == 32).then_some(value)
 }
 
 /// A `bytea` in hex (`\xdead`) or escape (`abc\000`) format.
@@ -287,25 +305,63 @@ fn hex_digit(byte: u8) -> Result<u8> {
     })
 }
 
+/// How deep the braces of an array's text are nested: 1 for `{1,2}`.
+pub(crate) fn dimensions(text: &str) -> usize {
+    text.chars().filter(|c| !c.is_whitespace()).take_while(|c| *c == '{').count()
+}
+
+/// Reads an array of several dimensions alone; its Arrow type has as many levels of lists.
+pub(crate) fn nested_array(element: PgType, text: &str, options: InputOptions) -> Result<ArrayRef> {
+    let mut builder = ColumnBuilder::new(element, 8, options)?;
+    for _ in 0..dimensions(text) {
+        let values = Values::List(Box::new(builder), vec![0], NullBufferBuilder::new(1));
+        builder = ColumnBuilder { pg: element.array_of().unwrap_or(element), options, values };
+    }
+    builder.append(text)?;
+    let array = builder.finish()?;
+    match rectangular(&array) {
+        true => Ok(array),
+        false => Err(malformed(text, "Multidimensional arrays must have sub-arrays with matching dimensions.")),
+    }
+}
+
+/// Whether the lists of each level have one length.
+fn rectangular(array: &ArrayRef) -> bool {
+    let Some(lists) = array.as_list_opt::<i32>() else { return true };
+    let mut lengths = lists.offsets().lengths();
+    let first = lengths.next();
+    lengths.all(|length| Some(length) == first) && rectangular(lists.values())
+}
+
+fn malformed(text: &str, detail: &str) -> Error {
+    Error::new(INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\"")).with_detail(detail)
+}
+
 /// Reads `{1,2,NULL,"a b"}` into `child`; the number of elements.
 fn array(text: &str, child: &mut ColumnBuilder) -> Result<i32> {
-    let malformed = |detail: &str| {
-        Error::new(INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\"")).with_detail(detail)
-    };
+    let malformed = |detail: &str| malformed(text, detail);
     let inner = text
         .trim()
         .strip_prefix('{')
         .ok_or_else(|| malformed("Array value must start with \"{\" or dimension information."))?;
     let inner = inner.strip_suffix('}').ok_or_else(|| malformed("Unexpected end of input."))?;
+    let nested = matches!(child.values, Values::List(..));
     if inner.trim().is_empty() {
-        return Ok(0);
+        return if nested { Err(malformed("Unexpected \"}\" character.")) } else { Ok(0) };
     }
     let mut length = 0;
     let mut chars = inner.chars().peekable();
     loop {
         let (element, quoted) = array_element(&mut chars).ok_or_else(|| malformed("Unexpected array element."))?;
-        if !quoted && element.starts_with('{') {
-            return Err(Error::unsupported("a multidimensional array"));
+        let sub_array = !quoted && element.starts_with('{');
+        if sub_array != nested {
+            return Err(match sub_array && length == 0 {
+                true => Error::unsupported("a multidimensional array"),
+                false => malformed("Unexpected array element."),
+            });
+        }
+        if sub_array && element.trim_matches(['{', '}']).trim().is_empty() {
+            return Err(malformed("Unexpected \"}\" character."));
         }
         if !quoted && element.is_empty() {
             return Err(malformed("Unexpected \",\" character."));
@@ -324,10 +380,15 @@ fn array(text: &str, child: &mut ColumnBuilder) -> Result<i32> {
     }
 }
 
-/// One element up to the next comma, and whether it was quoted.
+/// One element up to the next comma, and whether it was quoted. A sub-array comes whole, with its braces.
 fn array_element(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<(String, bool)> {
     while chars.next_if(|c| c.is_whitespace()).is_some() {}
     let mut element = String::new();
+    if chars.peek() == Some(&'{') {
+        sub_array(chars, &mut element)?;
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        return Some((element, false));
+    }
     if chars.next_if_eq(&'"').is_some() {
         loop {
             match chars.next()? {
@@ -342,18 +403,38 @@ fn array_element(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option
     while let Some(c) = chars.next_if(|c| *c != ',') {
         match c {
             '\\' => element.push(chars.next()?),
-            '"' => return None,
+            '"' | '{' | '}' => return None,
             c => element.push(c),
         }
     }
     Some((element.trim_end().to_owned(), false))
 }
 
+/// Copies `{…}` with what is quoted in it.
+fn sub_array(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) -> Option<()> {
+    let (mut depth, mut quoted) = (0usize, false);
+    loop {
+        let c = chars.next()?;
+        out.push(c);
+        match c {
+            '\\' => out.push(chars.next()?),
+            '"' => quoted = !quoted,
+            '{' if !quoted => depth += 1,
+            '}' if !quoted => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::types::{BPCHAR, BYTEA, INT4, TEXT, VARCHAR};
-    use arrow::array::AsArray;
     use arrow::datatypes::Int32Type;
 
     fn options() -> InputOptions {
@@ -373,6 +454,28 @@ mod tests {
         }
         let numbers = ColumnBuilder::one(INT4.array_of().unwrap(), Some("{1,2}"), options()).unwrap();
         assert_eq!(numbers.as_list::<i32>().value(0).as_primitive::<Int32Type>().values(), &[1, 2]);
+    }
+
+    #[test]
+    fn arrays_of_arrays_are_rectangular() {
+        let read = |text: &str| nested_array(INT4, text, options());
+        let array = read("{{1,2},{3,NULL}}").unwrap();
+        assert_eq!(array.as_list::<i32>().value(0).as_list::<i32>().values().len(), 4);
+        for bad in ["{{1,2},{3}}", "{{1,2},3}", "{{}}", "{{1,2}"] {
+            assert_eq!(read(bad).unwrap_err().state().0, "22P02", "{bad}");
+        }
+    }
+
+    #[test]
+    fn uuids_may_have_braces_and_hyphens_after_four_digits() {
+        let plain = uuid("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+        assert!(plain.is_some());
+        for text in ["{a0eebc999c0b4ef8bb6d6bb9bd380a11}", "A0EE-BC99-9C0B-4EF8-BB6D-6BB9-BD38-0A11"] {
+            assert_eq!(uuid(text), plain, "{text}");
+        }
+        for bad in ["", "{a0eebc999c0b4ef8bb6d6bb9bd380a11", "a0e-ebc999c0b4ef8bb6d6bb9bd380a11", "a0eebc99"] {
+            assert_eq!(uuid(bad), None, "{bad}");
+        }
     }
 
     #[test]

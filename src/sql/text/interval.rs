@@ -15,14 +15,83 @@ struct Sum {
     nanos: i128,
 }
 
+/// The units of `INTERVAL '…' YEAR TO MONTH`, the longest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unit {
+    /// Years.
+    Year,
+    /// Months.
+    Month,
+    /// Days.
+    Day,
+    /// Hours.
+    Hour,
+    /// Minutes.
+    Minute,
+    /// Seconds.
+    Second,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Unit::Year => "year",
+            Unit::Month => "month",
+            Unit::Day => "day",
+            Unit::Hour => "hour",
+            Unit::Minute => "minute",
+            Unit::Second => "second",
+        }
+    }
+}
+
+/// The fields a literal is limited to: what a number without unit counts, and the unit below which nothing is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// The first unit named.
+    pub first: Unit,
+    /// The last unit named; the same as the first when there is one.
+    pub last: Unit,
+}
+
 /// An `interval`.
 pub fn interval(text: &str) -> Result<IntervalMonthDayNano> {
+    read(text, None)
+}
+
+/// `INTERVAL 'text' first TO last(precision)`.
+pub fn interval_of(text: &str, fields: Option<Fields>, precision: Option<u32>) -> Result<IntervalMonthDayNano> {
+    const NANOS_PER_MINUTE: i64 = 60_000_000_000;
+    let value = read(text, fields)?;
+    let (months, days, nanos) = (value.months, value.days, value.nanoseconds);
+    let down_to = |unit: i64| nanos / unit * unit;
+    Ok(match fields.map(|f| f.last) {
+        Some(Unit::Year) => IntervalMonthDayNano::new(months / 12 * 12, 0, 0),
+        Some(Unit::Month) => IntervalMonthDayNano::new(months, 0, 0),
+        Some(Unit::Day) => IntervalMonthDayNano::new(months, days, 0),
+        Some(Unit::Hour) => IntervalMonthDayNano::new(months, days, down_to(NANOS_PER_MINUTE * 60)),
+        Some(Unit::Minute) => IntervalMonthDayNano::new(months, days, down_to(NANOS_PER_MINUTE)),
+        Some(Unit::Second) | None => match precision {
+            Some(digits @ 0..=5) => {
+                let unit = 10i64.pow(9 - digits);
+                let half = unit / 2 * nanos.signum();
+                let rounded = nanos.checked_add(half).ok_or_else(|| out_of_range(text))? / unit * unit;
+                IntervalMonthDayNano::new(months, days, rounded)
+            }
+            _ => value,
+        },
+    })
+}
+
+fn read(text: &str, fields: Option<Fields>) -> Result<IntervalMonthDayNano> {
     let trimmed = text.trim();
     let bad = || invalid_input("interval", text);
-    let sum = if trimmed.starts_with(['P', 'p']) { iso(trimmed) } else { words(trimmed) };
-    sum.ok_or_else(bad)?
-        .finish()
-        .ok_or_else(|| Error::new(DATETIME_FIELD_OVERFLOW, format!("interval field value out of range: \"{text}\"")))
+    let sum = if trimmed.starts_with(['P', 'p']) { iso(trimmed) } else { words(trimmed, fields) };
+    sum.ok_or_else(bad)?.finish().ok_or_else(|| out_of_range(text))
+}
+
+fn out_of_range(text: &str) -> Error {
+    Error::new(DATETIME_FIELD_OVERFLOW, format!("interval field value out of range: \"{text}\""))
 }
 
 impl Sum {
@@ -68,7 +137,9 @@ impl Sum {
     }
 }
 
-fn words(text: &str) -> Option<Sum> {
+fn words(text: &str, fields: Option<Fields>) -> Option<Sum> {
+    let bare = fields.map_or(Unit::Second, |fields| fields.last);
+    let minutes_first = fields.is_some_and(|f| f.first == Unit::Minute && f.last == Unit::Second);
     let mut sum = Sum::default();
     let lower = text.to_ascii_lowercase();
     let mut words = lower.split_whitespace().peekable();
@@ -87,7 +158,7 @@ fn words(text: &str) -> Option<Sum> {
         }
         any = true;
         if word.contains(':') {
-            clock(word, &mut sum)?;
+            clock(word, minutes_first, &mut sum)?;
             continue;
         }
         let end = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
@@ -102,9 +173,11 @@ fn words(text: &str) -> Option<Sum> {
                 let unit = words.next()?;
                 sum.add(count, unit)?;
             }
-            // A number by itself counts days before a clock, and seconds otherwise.
+            // A number by itself counts days before a clock or an hour, and seconds otherwise.
             ("", Some(next)) if next.contains(':') => sum.add(count, "day")?,
-            ("", _) => sum.add_seconds(count),
+            ("", Some(next)) if bare == Unit::Hour && *next != "ago" => sum.add(count, "day")?,
+            ("", None | Some(&"ago")) => sum.add(count, bare.name())?,
+            ("", Some(_)) => return None,
             (unit, _) => sum.add(count, unit)?,
         }
     }
@@ -120,13 +193,17 @@ fn year_month(text: &str, sum: &mut Sum) -> Option<()> {
     Some(())
 }
 
-fn clock(text: &str, sum: &mut Sum) -> Option<()> {
+/// `h:m:s`, `h:m`, or `m:s` when the seconds have a fraction or `minutes_first` says so.
+fn clock(text: &str, minutes_first: bool, sum: &mut Sum) -> Option<()> {
     let (sign, rest) = signed(text);
-    let mut parts = rest.split(':');
-    let hours: f64 = plain(parts.next()?)?;
-    let minutes: f64 = plain(parts.next()?)?;
-    let seconds: f64 = parts.next().map_or(Some(0.0), plain)?;
-    if parts.next().is_some() || minutes >= 60.0 || seconds > 60.0 {
+    let parts = rest.split(':').map(plain).collect::<Option<Vec<f64>>>()?;
+    let (hours, minutes, seconds) = match parts[..] {
+        [minutes, seconds] if minutes_first || seconds.fract() != 0.0 => (0.0, minutes, seconds),
+        [hours, minutes] => (hours, minutes, 0.0),
+        [hours, minutes, seconds] => (hours, minutes, seconds),
+        _ => return None,
+    };
+    if minutes >= 60.0 || seconds > 60.0 {
         return None;
     }
     sum.seconds += sign * (hours * 3600.0 + minutes * 60.0);
@@ -180,6 +257,30 @@ fn iso(text: &str) -> Option<Sum> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_say_what_numbers_count_and_what_is_kept() {
+        use Unit::{Day, Hour, Minute, Month, Second, Year};
+        let minute = 60_000_000_000;
+        let cases = [
+            ("1", Day, Day, (0, 1, 0)),
+            ("2", Month, Month, (2, 0, 0)),
+            ("1-2", Year, Month, (14, 0, 0)),
+            ("14", Year, Month, (14, 0, 0)),
+            ("10:20", Minute, Second, (0, 0, 10 * minute + 20_000_000_000)),
+            ("10:20", Hour, Minute, (0, 0, 620 * minute)),
+            ("1 10", Day, Hour, (0, 1, 600 * minute)),
+            ("1 10:20:30", Day, Minute, (0, 1, 620 * minute)),
+            ("1.5", Day, Day, (0, 1, 0)),
+            ("1 day 10:20", Hour, Hour, (0, 1, 600 * minute)),
+        ];
+        for (text, first, last, (months, days, nanos)) in cases {
+            let read = interval_of(text, Some(Fields { first, last }), None).unwrap();
+            assert_eq!(read, IntervalMonthDayNano::new(months, days, nanos), "{text} {first:?} {last:?}");
+        }
+        let rounded = interval_of("1.75", Some(Fields { first: Second, last: Second }), Some(1)).unwrap();
+        assert_eq!(rounded, IntervalMonthDayNano::new(0, 0, 1_800_000_000));
+    }
 
     #[test]
     fn intervals_in_many_spellings() {

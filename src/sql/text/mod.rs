@@ -3,13 +3,16 @@
 //! COPY, literals, casts from text and INSERT read through [`ColumnBuilder`], so a value means the same wherever it is
 //! written; COPY TO and casts to text write through [`TextColumn`].
 
+pub(crate) mod calendar;
 pub mod datetime;
 pub mod interval;
 pub mod json;
 pub mod number;
+pub(crate) mod similar;
 mod input;
 mod output;
 
-pub(crate) use input::limited;
 pub use input::{ColumnBuilder, InputOptions};
+pub(crate) use input::{dimensions, limited, nested_array};
 pub use output::TextColumn;
+pub(crate) use output::interval_text;

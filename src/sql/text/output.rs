@@ -307,6 +307,13 @@ fn timestamptz(out: &mut Vec<u8>, micros: i64, zone: Tz) {
     }
 }
 
+/// The text of one interval.
+pub(crate) fn interval_text(value: IntervalMonthDayNano) -> String {
+    let mut out = Vec::new();
+    interval(&mut out, value);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Style `postgres`: `1 year 2 mons 3 days 04:05:06.789`.
 fn interval(out: &mut Vec<u8>, value: IntervalMonthDayNano) {
     let micros = value.nanoseconds / 1000;
