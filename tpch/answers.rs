@@ -91,8 +91,19 @@ fn parse(text: &str) -> Answer {
     lines.map(|line| line.split('|').map(|value| value.trim().to_string()).collect()).collect()
 }
 
-/// `Err` says where `actual` is not `expected`.
-pub(crate) fn check(expected: &Answer, actual: &Answer) -> Result<(), String> {
+/// How far a number may be from DuckDB's, relative to it: both compute from the same decimals.
+pub(crate) const EXACT: f64 = 1e-9;
+/// How far a number may be from the TPC-H tools' answers at scale factor 1. Their query 17 is 348406.02 where the data give
+/// 348406.0543; the specification (2.1.3.5) would allow 1 % for an average and 100 for a sum.
+const VALIDATION: f64 = 1e-7;
+
+/// How far a number may be from the stored answers for a scale factor, relative to it.
+pub(crate) fn tolerance(scale: f64) -> f64 {
+    if scale == 1.0 { VALIDATION } else { EXACT }
+}
+
+/// `Err` says where `actual` is not `expected`, numbers up to a relative error of `tolerance`.
+pub(crate) fn check(expected: &Answer, actual: &Answer, tolerance: f64) -> Result<(), String> {
     if expected.len() != actual.len() {
         return Err(format!("{} rows instead of {}", actual.len(), expected.len()));
     }
@@ -101,7 +112,7 @@ pub(crate) fn check(expected: &Answer, actual: &Answer) -> Result<(), String> {
             return Err(format!("row {}: {} columns instead of {}", row + 1, actual.len(), expected.len()));
         }
         for (column, (expected, actual)) in expected.iter().zip(actual).enumerate() {
-            if !is_same(expected, actual) {
+            if !is_same(expected, actual, tolerance) {
                 return Err(format!("row {}, column {}: {actual} instead of {expected}", row + 1, column + 1));
             }
         }
@@ -109,7 +120,7 @@ pub(crate) fn check(expected: &Answer, actual: &Answer) -> Result<(), String> {
     Ok(())
 }
 
-fn is_same(expected: &str, actual: &str) -> bool {
+fn is_same(expected: &str, actual: &str, tolerance: f64) -> bool {
     let (expected, actual) = (expected.trim(), actual.trim());
     if expected == actual {
         return true;
@@ -127,7 +138,7 @@ fn is_same(expected: &str, actual: &str) -> bool {
         (places, 1 | 2) => 10f64.powi(-(places as i32)),
         (places, _) => 10f64.powi(-(places as i32)).min(1e-6),
     };
-    (expected_number - actual_number).abs() <= unit.max(expected_number.abs() * 1e-9) * 1.0001
+    (expected_number - actual_number).abs() <= unit.max(expected_number.abs() * tolerance) * 1.0001
 }
 
 #[cfg(test)]
@@ -136,14 +147,16 @@ mod tests {
 
     #[test]
     fn rounding_is_forgiven_and_nothing_else() {
-        assert!(is_same("25.52", "25.5205869"));
-        assert!(is_same("55909065222.83", "55909065222.827692"));
-        assert!(is_same("380456", "380456.00"));
-        assert!(is_same("0.05008133906964238", "0.050081"));
-        assert!(!is_same("25.52", "25.54"));
-        assert!(!is_same("1478493", "1478494"));
-        assert!(!is_same("Brand#12", "Brand#13"));
-        assert!(is_same("GERMANY", "GERMANY   "));
+        let same = |expected, actual| is_same(expected, actual, EXACT);
+        assert!(same("25.52", "25.5205869"));
+        assert!(same("55909065222.83", "55909065222.827692"));
+        assert!(same("380456", "380456.00"));
+        assert!(same("0.05008133906964238", "0.050081"));
+        assert!(!same("25.52", "25.54"));
+        assert!(!same("1478493", "1478494"));
+        assert!(!same("Brand#12", "Brand#13"));
+        assert!(!same("348406.02", "348406.054285") && is_same("348406.02", "348406.054285", VALIDATION));
+        assert!(same("GERMANY", "GERMANY   "));
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn run_in_turn(database: &Database, duckdb: &mut DuckDb, common: &CommonArgument
             (ours, theirs) = (ours.min(our_time), theirs.min(their_time));
             if run == 0 {
                 let our_rows = to_text(&batches)?;
-                let agreed = answers::check(&their_rows, &our_rows);
+                let agreed = answers::check(&their_rows, &our_rows, answers::EXACT);
                 if let Err(difference) = &agreed {
                     eprintln!("query {query} differs from DuckDB: {difference}");
                 }

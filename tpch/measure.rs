@@ -70,11 +70,13 @@ pub(crate) fn run_queries(
 
 /// Rows, and whether they are right; a wrong answer is described on standard error.
 pub(crate) fn verdict(query: u8, scale: f64, actual: &Answer) -> (usize, Option<bool>) {
-    let right = answers::expected(query, scale).map(|expected| match answers::check(&expected, actual) {
-        Ok(()) => true,
-        Err(difference) => {
-            eprintln!("query {query} is wrong: {difference}");
-            false
+    let right = answers::expected(query, scale).map(|expected| {
+        match answers::check(&expected, actual, answers::tolerance(scale)) {
+            Ok(()) => true,
+            Err(difference) => {
+                eprintln!("query {query} is wrong: {difference}");
+                false
+            }
         }
     });
     (actual.len(), right)
