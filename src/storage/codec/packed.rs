@@ -67,6 +67,9 @@ macro_rules! with_lanes {
     };
 }
 
+/// With no more than one row in this many dead, what is left is copied in runs.
+const DEAD_SHARE: usize = 16;
+
 /// Below this many wanted rows of a vector, single reads beat unpacking all of it.
 const SINGLE_READS_MAX: usize = 16;
 
@@ -183,17 +186,19 @@ impl<F: Frame> Packed<F> {
         let mut indices = [0u16; VECTOR_ROWS];
         for (vector, rows) in vectors(range) {
             let mask_at = at + vector * VECTOR_ROWS + rows.start - start;
-            let count = mask.indices(mask_at, rows.len(), &mut indices);
+            let count = mask.count_range(mask_at, rows.len());
             if count == 0 {
                 continue;
             }
             let width = usize::from(self.widths[vector]);
             let (packed, min) = (self.words(words, vector), self.mins[vector]);
-            if count == rows.len() {
+            if (rows.len() - count) * DEAD_SHARE <= rows.len() {
                 L::unpack_vector(width, packed, &mut distances);
-                append_values(&distances[rows], min, self.divisor, map, out);
+                let distances = &distances[rows.clone()];
+                mask.runs(mask_at, rows.len(), |run| append_values(&distances[run], min, self.divisor, map, out));
                 continue;
             }
+            mask.indices(mask_at, rows.len(), &mut indices);
             let value = |d: L| map(min.plus(d.widen().wrapping_mul(self.divisor)));
             let wanted = indices[..count].iter().map(|&i| rows.start + usize::from(i));
             if count <= SINGLE_READS_MAX {

@@ -30,7 +30,7 @@ fn check(values: &ArrayRef, random: &mut fastrand::Rng) -> Encoding {
         page.decode(0..page.rows(), &mut builder).unwrap();
         assert_eq!(builder.len(), page.rows());
         same(&builder.finish().unwrap(), &part, &what);
-        for density in [0.0, 0.002, 0.5, 1.0] {
+        for density in [0.0, 0.002, 0.5, 0.98, 1.0] {
             let from = random.usize(..page.rows());
             let to = random.usize(from..=page.rows());
             let at = random.usize(..200);
