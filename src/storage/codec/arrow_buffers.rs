@@ -14,7 +14,7 @@ use super::block::{read_block, write_block};
 use super::layout::{PageReader, PageWriter, align, read_u32, read_u64};
 use super::physical::compacted;
 use crate::error::Result;
-use arrow::array::{Array, ArrayData, ArrayDataBuilder, ArrayRef, make_array};
+use arrow::array::{Array, ArrayData, ArrayDataBuilder, ArrayRef, BufferSpec, layout, make_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -163,12 +163,21 @@ fn read_node(reader: &mut PageReader, data_type: &DataType) -> std::result::Resu
         }
         builder = builder.nulls(Some(nulls));
     }
+    let layout = layout(data_type);
     for buffer in 0..buffer_count {
-        builder = builder.add_buffer(reader.take(read_u64(&head, FIXED + buffer * 8) as usize)?);
+        let bytes = read_u64(&head, FIXED + buffer * 8) as usize;
+        if let Some(BufferSpec::FixedWidth { byte_width, .. }) = layout.buffers.get(buffer)
+            && !bytes.is_multiple_of(*byte_width)
+        {
+            return Err(format!("Arrow node of type {data_type} has a buffer of {bytes} bytes"));
+        }
+        builder = builder.add_buffer(reader.take(bytes)?);
     }
     for child_type in child_types {
         builder = builder.add_child_data(read_node(reader, child_type)?);
     }
+    // Sound pages are aligned, and nothing is copied; in damaged ones a buffer may lie anywhere.
+    let builder = builder.align_buffers(true);
     builder.build().map_err(|error| format!("Arrow node of type {data_type} is damaged: {error}"))
 }
 
