@@ -4,11 +4,12 @@
 //! and a number cast to a float is read as a float instead of passing through `numeric`.
 
 use crate::error::{Error, Result};
+use crate::parser::calls::call;
 use crate::sqlstate::{GROUPING_ERROR, WINDOWING_ERROR, WRONG_OBJECT_TYPE};
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
-    Ident, ObjectName, Query, Select, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select,
+    UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -227,7 +228,7 @@ impl VisitorMut for Rewriter {
                 _ => return ControlFlow::Continue(()),
             };
             let operand = std::mem::replace(operand.as_mut(), Expr::value(Value::Null));
-            *expr = call(name, operand);
+            *expr = call(name, vec![operand]);
         }
         ControlFlow::Continue(())
     }
@@ -262,23 +263,6 @@ fn is_float(data_type: &DataType) -> bool {
             | DataType::Double(_)
             | DataType::Float(_)
     )
-}
-
-fn call(name: &str, argument: Expr) -> Expr {
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 /// A number without exponent, as `numeric` shows it; `None` when that would be too long.

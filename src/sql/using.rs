@@ -13,6 +13,7 @@
 //! is planned has no such joins left. A FROM clause whose columns cannot be learned that way stays as it is.
 
 use crate::error::{Error, Result};
+use crate::parser::calls::call;
 use crate::parser::names::{display, folded, marked, name_columns, star};
 use crate::parser::parse_query;
 use crate::pg_catalog;
@@ -20,9 +21,8 @@ use crate::sqlstate::{AMBIGUOUS_COLUMN, UNDEFINED_COLUMN};
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
-    TableWithJoins, Value, VisitMut, VisitorMut, With,
+    BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select, SelectItem,
+    SetExpr, Statement, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, With,
 };
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -344,17 +344,7 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
 }
 
 fn coalesce(left: Expr, right: Expr) -> Expr {
-    let args = [left, right].map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).into();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("coalesce")]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
+    call("coalesce", vec![left, right])
 }
 
 fn last_name(name: &ObjectName) -> String {

@@ -14,6 +14,7 @@ mod subqueries;
 pub(crate) mod values;
 pub(crate) mod names;
 mod rewrite;
+pub(crate) mod calls;
 pub(crate) mod spelling;
 
 use crate::error::{Error, Result};

@@ -4,14 +4,12 @@
 //! string to it. PostgreSQL gives literals of open type the type of the others. Where all cells of a column say what they are
 //! (literals and casts), that is decided here; a column with anything else is left to DataFusion.
 
+use super::calls::call;
 use crate::error::{Error, Result};
 use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::type_names::sql_type;
 use crate::types::{self, PgType};
-use datafusion::sql::sqlparser::ast::{
-    self, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, SetExpr, UnaryOperator, Value, Values,
-};
+use datafusion::sql::sqlparser::ast::{CastKind, Expr, SetExpr, UnaryOperator, Value, Values};
 
 /// The function that gives its argument without what the field says beside the Arrow type.
 pub(crate) const PLAIN: &str = "lightning_plain";
@@ -185,17 +183,7 @@ fn cast(expr: &mut Expr, to: PgType) {
 /// Takes what the type of `expr` has beside its Arrow type.
 pub(crate) fn plain(expr: &mut Expr) {
     let inner = std::mem::replace(expr, Expr::value(Value::Null));
-    let args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))];
-    *expr = Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(PLAIN)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::<ast::OrderByExpr>::new(),
-    });
+    *expr = call(PLAIN, vec![inner]);
 }
 
 #[cfg(test)]
