@@ -1,11 +1,12 @@
 //! Delta encoding of ascending integers: each value's step from the one before is packed.
 //!
-//! Chosen only where it saves much against plain packing (sorted keys): reading one value has to add up its vector's
-//! steps. The first step of a vector repeats the second, so that a regular sequence packs to nothing.
+//! Chosen only where it saves much against plain packing (sorted keys): reading one value has to add up steps. So that
+//! they are few, every 256 rows, a *stretch*, have a base of their own. The first step of a vector repeats the second,
+//! so that a regular sequence packs to nothing.
 //!
 //! ```text
 //! page header
-//! bases     i64, one a vector: its first value minus its first step
+//! bases     i64, one a stretch: the value before it; for the first of a vector, its first value minus its first step
 //! lasts     i64, one a vector: its last value
 //! steps     a packed section
 //! ```
@@ -19,8 +20,11 @@ use super::{EncodedPage, Encoding, VECTOR_ROWS};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use std::ops::Range;
 
+/// Rows that share a base.
+const STRETCH_ROWS: usize = 256;
+
 /// Bytes of a vector in the tables of bases and lasts.
-const VECTOR_BYTES: usize = 16;
+const VECTOR_BYTES: usize = (VECTOR_ROWS / STRETCH_ROWS + 1) * 8;
 
 /// A column as steps.
 pub(crate) struct Encoded<'a> {
@@ -66,7 +70,9 @@ impl<'a> Encoded<'a> {
             for (vector, steps) in
                 self.values[rows.clone()].chunks(VECTOR_ROWS).zip(self.steps[rows.clone()].chunks(VECTOR_ROWS))
             {
-                bases.extend_from_slice(&vector[0].wrapping_sub(steps[0]).to_le_bytes());
+                for (value, step) in vector.iter().zip(steps).step_by(STRETCH_ROWS) {
+                    bases.extend_from_slice(&value.wrapping_sub(*step).to_le_bytes());
+                }
             }
             let lasts = page.piece();
             for vector in self.values[rows.clone()].chunks(VECTOR_ROWS) {
@@ -92,18 +98,16 @@ pub(crate) struct DeltaPage {
 impl DeltaPage {
     /// Checks and opens a page. Any bases and steps are sound; they merely add up to other values.
     pub(crate) fn open(reader: &mut PageReader, rows: usize) -> Result<DeltaPage, String> {
-        let vectors = rows.div_ceil(VECTOR_ROWS);
-        let bases = reader.take_numbers::<i64>(vectors)?;
-        let lasts = reader.take_numbers::<i64>(vectors)?;
+        let bases = reader.take_numbers::<i64>(rows.div_ceil(STRETCH_ROWS))?;
+        let lasts = reader.take_numbers::<i64>(rows.div_ceil(VECTOR_ROWS))?;
         Ok(DeltaPage { rows, bases, lasts, steps: Packed::open(reader, rows)? })
     }
 
-    /// Values of a vector up to, and without, row `end` of it.
-    fn vector(&self, vector: usize, end: usize, values: &mut Vec<i64>) {
+    /// Values of rows of one vector; the first row begins a stretch.
+    fn values(&self, rows: Range<usize>, values: &mut Vec<i64>) {
         values.clear();
-        let first = vector * VECTOR_ROWS;
-        self.steps.decode(first..first + end, |step| step, values);
-        let mut last = self.bases[vector];
+        let mut last = self.bases[rows.start / STRETCH_ROWS];
+        self.steps.decode(rows, |step| step, values);
         for value in values.iter_mut() {
             last = last.wrapping_add(*value);
             *value = last;
@@ -114,7 +118,20 @@ impl DeltaPage {
     pub(crate) fn get(&self, row: usize) -> i64 {
         assert!(row < self.rows);
         let (vector, index) = (row / VECTOR_ROWS, row % VECTOR_ROWS);
-        self.bases[vector].wrapping_add(self.steps.sum(vector, index + 1))
+        let steps = index / STRETCH_ROWS * STRETCH_ROWS..index + 1;
+        self.bases[row / STRETCH_ROWS].wrapping_add(self.steps.sum(vector, steps))
+    }
+
+    /// Rows of a vector, up to `end` of it, that are below `bound` (or equal to it, with `or_equal`). Only the stretch in
+    /// which the bound lies is decoded.
+    fn rows_below(&self, vector: usize, end: usize, bound: i128, or_equal: bool, values: &mut Vec<i64>) -> usize {
+        let below = |value: i64| i128::from(value) < bound || or_equal && i128::from(value) == bound;
+        let first = vector * VECTOR_ROWS;
+        let bases = &self.bases[first / STRETCH_ROWS..(first + end).div_ceil(STRETCH_ROWS)];
+        // A base is the last value of the stretch before it.
+        let stretch = bases[1..].partition_point(|&last| below(last)) * STRETCH_ROWS;
+        self.values(first + stretch..first + end.min(stretch + STRETCH_ROWS), values);
+        stretch + values.partition_point(|&value| below(value))
     }
 
     /// Appends `map` of rows `range`, or of those alive in `mask`.
@@ -130,14 +147,15 @@ impl DeltaPage {
         let mut indices = [0u16; VECTOR_ROWS];
         for (vector, rows) in vectors(range) {
             let Some((mask, at)) = mask else {
-                self.vector(vector, rows.end, &mut values);
+                self.values(vector * VECTOR_ROWS..vector * VECTOR_ROWS + rows.end, &mut values);
                 out.extend(values[rows].iter().map(|&value| map(value)));
                 continue;
             };
             let mask_at = at + vector * VECTOR_ROWS + rows.start - start;
             let count = mask.indices(mask_at, rows.len(), &mut indices);
             if let Some(&last) = indices[..count].last() {
-                self.vector(vector, rows.start + usize::from(last) + 1, &mut values);
+                let first = vector * VECTOR_ROWS;
+                self.values(first..first + rows.start + usize::from(last) + 1, &mut values);
                 out.extend(indices[..count].iter().map(|&index| map(values[rows.start + usize::from(index)])));
             }
         }
@@ -158,18 +176,17 @@ impl DeltaPage {
                 continue;
             }
             if let IntegerTest::Range { low, high, negated } = *test {
-                self.vector(vector, rows.end, &mut values);
-                let values = &values[rows];
-                let from = values.partition_point(|&value| i128::from(value) < low);
-                let to = values.partition_point(|&value| i128::from(value) <= high).max(from);
+                let in_rows = |row: usize| row.clamp(rows.start, rows.end) - rows.start;
+                let from = in_rows(self.rows_below(vector, rows.end, low, false, &mut values));
+                let to = in_rows(self.rows_below(vector, rows.end, high, true, &mut values)).max(from);
                 if negated {
                     mask.clear(mask_at + from, to - from);
                 } else {
                     mask.clear(mask_at, from);
-                    mask.clear(mask_at + to, values.len() - to);
+                    mask.clear(mask_at + to, rows.len() - to);
                 }
             } else {
-                self.vector(vector, rows.end, &mut values);
+                self.values(vector * VECTOR_ROWS..vector * VECTOR_ROWS + rows.end, &mut values);
                 let values = &values[rows];
                 super::plain::filter_rows(values.len(), mask, mask_at, |row| test.passes_narrow(values[row]));
             }

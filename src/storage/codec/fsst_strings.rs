@@ -278,7 +278,7 @@ impl FsstPage {
     /// Appends one row: only its vector's lengths are looked at, and only its own codes.
     pub(crate) fn value(&self, row: usize, out: &mut Views) -> Result<()> {
         let (vector, index) = (row / VECTOR_ROWS, row % VECTOR_ROWS);
-        let before = self.lengths.sum(vector, index) as usize;
+        let before = self.lengths.sum(vector, 0..index) as usize;
         let start = self.starts[vector] as usize + before;
         let codes = &self.codes[start..start + self.lengths.get(row) as usize];
         let raw_bytes = self.raw_lengths.get(row) as usize;

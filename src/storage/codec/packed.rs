@@ -20,7 +20,7 @@
 use super::VECTOR_ROWS;
 use super::condition::{IntegerTest, bit};
 use super::frame::Frame;
-use super::kernels::{Lane, VectorBits, dispatch, unpack_one};
+use super::kernels::{GROUP_ROWS, Lane, VectorBits, dispatch, unpack_one};
 use super::layout::{HEADER_BYTES, PageReader, read_u32, read_u64};
 use super::mask::{Mask, low_bits};
 use arrow::buffer::ScalarBuffer;
@@ -128,16 +128,26 @@ impl<F: Frame> Packed<F> {
         self.mins[vector].plus(distance.wrapping_mul(self.divisor))
     }
 
-    /// Sum, wrapping around, of the first `count` values of a vector.
-    pub(crate) fn sum(&self, vector: usize, count: usize) -> F {
-        with_lanes!(&self.lanes, words => self.sum_lanes(words, vector, count))
+    /// Sum, wrapping around, of values `rows` of a vector; only their groups are unpacked.
+    pub(crate) fn sum(&self, vector: usize, rows: Range<usize>) -> F {
+        with_lanes!(&self.lanes, words => self.sum_lanes(words, vector, rows))
     }
 
-    fn sum_lanes<L: Lane>(&self, words: &[L], vector: usize, count: usize) -> F {
-        let mut distances = [L::ZERO; VECTOR_ROWS];
-        L::unpack_vector(self.widths[vector].into(), self.words(words, vector), &mut distances);
-        let sum = dispatch(|| distances[..count].iter().fold(0u64, |sum, distance| sum.wrapping_add(distance.widen())));
-        self.mins[vector].times(count as u64).plus(sum.wrapping_mul(self.divisor))
+    fn sum_lanes<L: Lane>(&self, words: &[L], vector: usize, rows: Range<usize>) -> F {
+        let (width, packed) = (self.widths[vector].into(), self.words(words, vector));
+        let count = rows.len() as u64;
+        let distances = dispatch(|| {
+            let mut sum = 0u64;
+            let mut group = [L::ZERO; GROUP_ROWS];
+            for number in rows.start / GROUP_ROWS..rows.end.div_ceil(GROUP_ROWS) {
+                L::unpack_group(width, packed, number, &mut group);
+                let first = number * GROUP_ROWS;
+                let wanted = rows.start.saturating_sub(first)..(rows.end - first).min(GROUP_ROWS);
+                sum = group[wanted].iter().fold(sum, |sum, distance| sum.wrapping_add(distance.widen()));
+            }
+            sum
+        });
+        self.mins[vector].times(count).plus(distances.wrapping_mul(self.divisor))
     }
 
     /// Appends `map` of each of the rows `range`.

@@ -11,6 +11,9 @@ use arrow::datatypes::ArrowNativeType;
 use fastlanes::FL_ORDER;
 use num_traits::WrappingSub;
 
+/// Neighbouring values of a vector that can be unpacked without the rest: every eighth row of the lanes is theirs.
+pub(crate) const GROUP_ROWS: usize = 128;
+
 /// Bits of a vector, as words in row order.
 pub(crate) type VectorBits = [u64; VECTOR_ROWS / 64];
 
@@ -27,6 +30,8 @@ pub(crate) trait Lane: ArrowNativeType + WrappingSub {
     fn pack_vector(width: usize, values: &[Self; VECTOR_ROWS], packed: &mut [Self]);
     /// Unpacks from `width` bits each, with instructions any processor has.
     fn unpack_portably(width: usize, packed: &[Self], values: &mut [Self; VECTOR_ROWS]);
+    /// Unpacks only group `group` (of eight), with the instructions of the function it is inlined into.
+    fn unpack_group(width: usize, packed: &[Self], group: usize, values: &mut [Self; GROUP_ROWS]);
     /// Unpacks from `width` bits each, with instructions of `level`.
     fn unpack_at(level: Level, width: usize, packed: &[Self], values: &mut [Self; VECTOR_ROWS]);
     /// Bit `i` is set where `value[i] - low <= span` in wrapping arithmetic, with instructions of `level`.
@@ -90,6 +95,10 @@ macro_rules! lane {
             fn unpack_portably(width: usize, packed: &[Self], values: &mut [Self; VECTOR_ROWS]) {
                 portable::$lane::unpack(width, packed, values);
             }
+            #[inline(always)]
+            fn unpack_group(width: usize, packed: &[Self], group: usize, values: &mut [Self; GROUP_ROWS]) {
+                portable::$lane::unpack_group(width, packed, group, values);
+            }
             #[inline]
             fn unpack_at(level: Level, width: usize, packed: &[Self], values: &mut [Self; VECTOR_ROWS]) {
                 match level {
@@ -140,6 +149,11 @@ mod tests {
             assert!(packed == by_crate, "width {width} is packed as fastlanes does");
             for (index, value) in values.iter().enumerate() {
                 assert!(unpack_one(width, &packed, index) == *value, "single read {index} of width {width}");
+            }
+            for (group, expected) in values.as_chunks::<GROUP_ROWS>().0.iter().enumerate() {
+                let mut unpacked = [L::ZERO; GROUP_ROWS];
+                L::unpack_group(width, &packed, group, &mut unpacked);
+                assert!(unpacked == *expected, "group {group} of width {width}");
             }
             for (low, span) in [(cut(random.u64(..)), cut(random.u64(..))), (L::narrow(u64::MAX), L::narrow(5))] {
                 let mut expected = VectorBits::default();

@@ -2,13 +2,13 @@
 //! compile again for themselves.
 
 use super::super::VECTOR_ROWS;
-use super::lane::{Lane, VectorBits, packed_len, row_start};
+use super::lane::{GROUP_ROWS, Lane, VectorBits, packed_len, row_start};
 
 /// Packing and unpacking by lane type: modules named after it.
 macro_rules! lane_kernels {
     ($($lane:ident),+) => {$(
         pub(super) mod $lane {
-            use super::{VECTOR_ROWS, packed_len, row_start};
+            use super::{GROUP_ROWS, VECTOR_ROWS, packed_len, row_start};
 
             const BITS: usize = $lane::BITS as usize;
             const LANES: usize = VECTOR_ROWS / BITS;
@@ -22,21 +22,44 @@ macro_rules! lane_kernels {
                     values.fill(0);
                     return;
                 }
-                let mask = $lane::MAX >> (BITS - width);
                 for row in 0..BITS {
-                    let (word, shift) = (row * width / BITS, row * width % BITS);
-                    let start = row_start(row);
-                    let out: &mut [$lane; LANES] = values[start..].first_chunk_mut().expect(LENGTH);
-                    let low: &[$lane; LANES] = packed[word * LANES..].first_chunk().expect(LENGTH);
-                    if shift + width <= BITS {
-                        for lane in 0..LANES {
-                            out[lane] = low[lane] >> shift & mask;
-                        }
-                    } else {
-                        let high: &[$lane; LANES] = packed[(word + 1) * LANES..].first_chunk().expect(LENGTH);
-                        for lane in 0..LANES {
-                            out[lane] = (low[lane] >> shift | high[lane] << (BITS - shift)) & mask;
-                        }
+                    unpack_row(width, packed, row, &mut values[row_start(row)..]);
+                }
+            }
+
+            /// Unpacks only the values of a group.
+            #[inline(always)]
+            pub(in super::super) fn unpack_group(
+                width: usize,
+                packed: &[$lane],
+                group: usize,
+                values: &mut [$lane; GROUP_ROWS],
+            ) {
+                assert!(width <= BITS && packed.len() == packed_len::<$lane>(width), "{LENGTH}");
+                if width == 0 {
+                    values.fill(0);
+                    return;
+                }
+                for row in (group..BITS).step_by(VECTOR_ROWS / GROUP_ROWS) {
+                    unpack_row(width, packed, row, &mut values[row_start(row) % GROUP_ROWS..]);
+                }
+            }
+
+            /// Unpacks the same value of all lanes; `width` is not 0.
+            #[inline(always)]
+            fn unpack_row(width: usize, packed: &[$lane], row: usize, values: &mut [$lane]) {
+                let mask = $lane::MAX >> (BITS - width);
+                let (word, shift) = (row * width / BITS, row * width % BITS);
+                let out: &mut [$lane; LANES] = values.first_chunk_mut().expect(LENGTH);
+                let low: &[$lane; LANES] = packed[word * LANES..].first_chunk().expect(LENGTH);
+                if shift + width <= BITS {
+                    for lane in 0..LANES {
+                        out[lane] = low[lane] >> shift & mask;
+                    }
+                } else {
+                    let high: &[$lane; LANES] = packed[(word + 1) * LANES..].first_chunk().expect(LENGTH);
+                    for lane in 0..LANES {
+                        out[lane] = (low[lane] >> shift | high[lane] << (BITS - shift)) & mask;
                     }
                 }
             }
