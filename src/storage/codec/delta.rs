@@ -20,6 +20,9 @@ use super::{EncodedPage, Encoding, VECTOR_ROWS};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use std::ops::Range;
 
+/// Below this many wanted rows of a vector, single reads beat decoding them all.
+const SINGLE_READS_MAX: usize = 8;
+
 /// Rows that share a base.
 const STRETCH_ROWS: usize = 256;
 
@@ -142,21 +145,31 @@ impl DeltaPage {
         map: impl Fn(i64) -> T,
         out: &mut Vec<T>,
     ) {
+        if range.len() == 1 && mask.is_none() {
+            out.push(map(self.get(range.start)));
+            return;
+        }
         let start = range.start;
         let mut values = Vec::with_capacity(VECTOR_ROWS);
         let mut indices = [0u16; VECTOR_ROWS];
         for (vector, rows) in vectors(range) {
+            let first = vector * VECTOR_ROWS;
+            // Steps are added up from the beginning of the stretch of the first wanted row.
+            let stretch = |row: usize| row / STRETCH_ROWS * STRETCH_ROWS;
             let Some((mask, at)) = mask else {
-                self.values(vector * VECTOR_ROWS..vector * VECTOR_ROWS + rows.end, &mut values);
-                out.extend(values[rows].iter().map(|&value| map(value)));
+                let from = stretch(rows.start);
+                self.values(first + from..first + rows.end, &mut values);
+                out.extend(values[rows.start - from..].iter().map(|&value| map(value)));
                 continue;
             };
-            let mask_at = at + vector * VECTOR_ROWS + rows.start - start;
-            let count = mask.indices(mask_at, rows.len(), &mut indices);
-            if let Some(&last) = indices[..count].last() {
-                let first = vector * VECTOR_ROWS;
-                self.values(first..first + rows.start + usize::from(last) + 1, &mut values);
-                out.extend(indices[..count].iter().map(|&index| map(values[rows.start + usize::from(index)])));
+            let count = mask.indices(at + first + rows.start - start, rows.len(), &mut indices);
+            let wanted = indices[..count].iter().map(|&index| rows.start + usize::from(index));
+            if count <= SINGLE_READS_MAX {
+                out.extend(wanted.map(|row| map(self.get(first + row))));
+            } else {
+                let (from, to) = (stretch(rows.start + usize::from(indices[0])), indices[count - 1]);
+                self.values(first + from..first + rows.start + usize::from(to) + 1, &mut values);
+                out.extend(wanted.map(|row| map(values[row - from])));
             }
         }
     }

@@ -20,7 +20,7 @@
 use super::VECTOR_ROWS;
 use super::condition::{IntegerTest, bit};
 use super::frame::Frame;
-use super::kernels::{GROUP_ROWS, Lane, VectorBits, dispatch, unpack_one};
+use super::kernels::{Lane, VectorBits, dispatch, unpack_one};
 use super::layout::{HEADER_BYTES, PageReader, read_u32, read_u64};
 use super::mask::{Mask, low_bits};
 use arrow::buffer::ScalarBuffer;
@@ -136,17 +136,7 @@ impl<F: Frame> Packed<F> {
     fn sum_lanes<L: Lane>(&self, words: &[L], vector: usize, rows: Range<usize>) -> F {
         let (width, packed) = (self.widths[vector].into(), self.words(words, vector));
         let count = rows.len() as u64;
-        let distances = dispatch(|| {
-            let mut sum = 0u64;
-            let mut group = [L::ZERO; GROUP_ROWS];
-            for number in rows.start / GROUP_ROWS..rows.end.div_ceil(GROUP_ROWS) {
-                L::unpack_group(width, packed, number, &mut group);
-                let first = number * GROUP_ROWS;
-                let wanted = rows.start.saturating_sub(first)..(rows.end - first).min(GROUP_ROWS);
-                sum = group[wanted].iter().fold(sum, |sum, distance| sum.wrapping_add(distance.widen()));
-            }
-            sum
-        });
+        let distances = L::sum_vector(width, packed, rows);
         self.mins[vector].times(count).plus(distances.wrapping_mul(self.divisor))
     }
 

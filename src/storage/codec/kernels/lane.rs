@@ -10,9 +10,10 @@ use super::{x86_avx2, x86_avx512};
 use arrow::datatypes::ArrowNativeType;
 use fastlanes::FL_ORDER;
 use num_traits::WrappingSub;
+use std::ops::Range;
 
 /// Neighbouring values of a vector that can be unpacked without the rest: every eighth row of the lanes is theirs.
-pub(crate) const GROUP_ROWS: usize = 128;
+pub(super) const GROUP_ROWS: usize = 128;
 
 /// Bits of a vector, as words in row order.
 pub(crate) type VectorBits = [u64; VECTOR_ROWS / 64];
@@ -37,6 +38,9 @@ pub(crate) trait Lane: ArrowNativeType + WrappingSub {
     /// Bit `i` is set where `value[i] - low <= span` in wrapping arithmetic, with instructions of `level`.
     fn between_at(level: Level, width: usize, packed: &[Self], low: Self, span: Self, bits: &mut VectorBits);
 
+    /// Sum of values `rows`, with instructions of `level`.
+    fn sum_at(level: Level, width: usize, packed: &[Self], rows: Range<usize>) -> u64;
+
     /// Unpacks from `width` bits each.
     #[inline]
     fn unpack_vector(width: usize, packed: &[Self], values: &mut [Self; VECTOR_ROWS]) {
@@ -46,6 +50,11 @@ pub(crate) trait Lane: ArrowNativeType + WrappingSub {
     #[inline]
     fn between_vector(width: usize, packed: &[Self], low: Self, span: Self, bits: &mut VectorBits) {
         Self::between_at(Level::current(), width, packed, low, span, bits);
+    }
+    /// Sum of values `rows`; only their groups are unpacked.
+    #[inline]
+    fn sum_vector(width: usize, packed: &[Self], rows: Range<usize>) -> u64 {
+        Self::sum_at(Level::current(), width, packed, rows)
     }
 }
 
@@ -123,6 +132,18 @@ macro_rules! lane {
                     Level::Avx512 => unsafe { x86_avx512::between::$lane(width, packed, low, span, bits) },
                 }
             }
+            #[inline]
+            fn sum_at(level: Level, width: usize, packed: &[Self], rows: Range<usize>) -> u64 {
+                match level {
+                    Level::Portable => portable::sum(width, packed, rows),
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: as above.
+                    Level::Avx2 => unsafe { x86_avx2::sum::$lane(width, packed, rows) },
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: as above.
+                    Level::Avx512 => unsafe { x86_avx512::sum::$lane(width, packed, rows) },
+                }
+            }
         }
     };
 }
@@ -167,6 +188,10 @@ mod tests {
                     let mut bits = [u64::MAX; VECTOR_ROWS / 64];
                     L::between_at(level, width, &packed, low, span, &mut bits);
                     assert_eq!(bits, expected, "{level:?} compares width {width}");
+                    let (from, to) = (random.usize(..=VECTOR_ROWS), random.usize(..=VECTOR_ROWS));
+                    let rows = from.min(to)..from.max(to);
+                    let sum = values[rows.clone()].iter().fold(0u64, |sum, value| sum.wrapping_add(value.widen()));
+                    assert_eq!(L::sum_at(level, width, &packed, rows), sum, "{level:?} adds up width {width}");
                 }
             }
         }

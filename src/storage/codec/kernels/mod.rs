@@ -18,5 +18,5 @@ mod x86_avx2;
 #[cfg(target_arch = "x86_64")]
 mod x86_avx512;
 
-pub(crate) use lane::{GROUP_ROWS, Lane, VectorBits, packed_len, unpack_one};
+pub(crate) use lane::{Lane, VectorBits, packed_len, unpack_one};
 pub(crate) use level::dispatch;

@@ -3,6 +3,7 @@
 
 use super::super::VECTOR_ROWS;
 use super::lane::{GROUP_ROWS, Lane, VectorBits, packed_len, row_start};
+use std::ops::Range;
 
 /// Packing and unpacking by lane type: modules named after it.
 macro_rules! lane_kernels {
@@ -93,6 +94,25 @@ macro_rules! lane_kernels {
 }
 
 lane_kernels!(u8, u16, u32, u64);
+
+/// Sum of values `rows`; unpacks their groups only.
+#[inline(always)]
+pub(super) fn sum<L: Lane>(width: usize, packed: &[L], rows: Range<usize>) -> u64 {
+    let mut sum = 0u64;
+    let mut group = [L::ZERO; GROUP_ROWS];
+    for number in rows.start / GROUP_ROWS..rows.end.div_ceil(GROUP_ROWS) {
+        L::unpack_group(width, packed, number, &mut group);
+        let first = number * GROUP_ROWS;
+        let wanted = &group[rows.start.saturating_sub(first)..(rows.end - first).min(GROUP_ROWS)];
+        sum = if size_of::<L>() <= 2 {
+            // A group of such values cannot exceed 32 bits, and twice as many fit a register.
+            sum + u64::from(wanted.iter().fold(0u32, |sum, value| sum.wrapping_add(value.widen() as u32)))
+        } else {
+            wanted.iter().fold(sum, |sum, value| sum.wrapping_add(value.widen()))
+        };
+    }
+    sum
+}
 
 /// Bit `i` is set where `value[i] - low <= span`.
 pub(super) fn between<L: Lane>(width: usize, packed: &[L], low: L, span: L, bits: &mut VectorBits) {

@@ -18,6 +18,22 @@ pub(super) mod unpack {
     unpack!(u8, u16, u32, u64);
 }
 
+/// Sums: the portable loop compiled again, one function a lane type.
+pub(super) mod sum {
+    use std::ops::Range;
+
+    macro_rules! sum {
+        ($($lane:ident),+) => {$(
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2")]
+            pub(in super::super) fn $lane(width: usize, packed: &[$lane], rows: Range<usize>) -> u64 {
+                super::super::portable::sum(width, packed, rows)
+            }
+        )+};
+    }
+
+    sum!(u8, u16, u32, u64);
+}
+
 /// Comparison, one function a lane type: bit `i` is set where `value[i] - low <= span`.
 pub(super) mod between {
     #![expect(unsafe_code, reason = "loads of whole registers; AVX-512 has no safe ones")]
