@@ -36,7 +36,7 @@ impl Txn {
         &mut self,
         instance: &Instance,
     ) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
-        self.storage.refresh();
+        self.storage.refresh()?;
         let snapshot = self.storage.snapshot();
         let catalog = match &self.overlay {
             Some(overlay) => Arc::clone(overlay),

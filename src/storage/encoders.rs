@@ -212,7 +212,7 @@ impl Shared {
         if self.state.lock().failed.is_some() {
             return Ok(());
         }
-        let key = &self.table.definition.key;
+        let key = &self.table.key;
         let batch = sort_by_key(concat(&rows)?, key)?;
         drop(rows);
         let block = encode_block(key, &batch, None)?;
@@ -273,8 +273,8 @@ impl Shared {
             &context.places.segments,
             context.new_segment_id(),
             table.id,
-            table.definition.schema.clone(),
-            &table.definition.key,
+            table.schema.clone(),
+            &table.key,
         )?;
         Ok(OpenSegment { writer, blocks: 0 })
     }

@@ -46,6 +46,13 @@ pub enum Error {
     },
     /// A table was created, dropped or altered by a transaction that committed first.
     TableChanged(TableId),
+    /// A row was changed or deleted by a transaction that committed first.
+    Conflict {
+        /// The table.
+        table: TableId,
+        /// The row's key, a text per column; empty for a table without a key.
+        key: Vec<String>,
+    },
     /// The memory budget is exhausted.
     OutOfMemory {
         /// Bytes asked for.
@@ -105,7 +112,7 @@ impl Error {
         match self {
             Error::UnknownTable(_) | Error::SchemaMismatch { .. } | Error::NotADatabase { .. } => ErrorKind::Invalid,
             Error::Unsupported(_) | Error::Arrow(_) => ErrorKind::Invalid,
-            Error::TableChanged(_) => ErrorKind::Conflict,
+            Error::TableChanged(_) | Error::Conflict { .. } => ErrorKind::Conflict,
             Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Error::InUse(_) => ErrorKind::InUse,
             Error::Corrupt { .. } => ErrorKind::Corrupt,
@@ -129,6 +136,12 @@ impl std::fmt::Display for Error {
             Error::UnknownTable(id) => write!(f, "table {id} does not exist"),
             Error::SchemaMismatch { table, detail } => write!(f, "rows do not fit table {table}: {detail}"),
             Error::TableChanged(id) => write!(f, "table {id} was changed by a concurrent transaction"),
+            Error::Conflict { table, key } if key.is_empty() => {
+                write!(f, "a row of table {table} was changed by a concurrent transaction")
+            }
+            Error::Conflict { table, key } => {
+                write!(f, "row ({}) of table {table} was changed by a concurrent transaction", key.join(", "))
+            }
             Error::OutOfMemory { asked_bytes, limit_bytes, consumers } => {
                 write!(
                     f,

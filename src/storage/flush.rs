@@ -12,27 +12,31 @@
 //! manifest reflects already, which replay skips table by table. If the table is truncated or dropped meanwhile, step 4
 //! finds the sealed rows gone; the manifest then names segments that replay of the later record takes out again.
 //!
-//! Small segments of one table are merged when there are many of them, so that many small flushes do not leave many files.
+//! Small segments of one table are merged when there are many of them, so that many small flushes do not leave many files, and
+//! segments of which a quarter is deleted are written again without those rows.
 
 use crate::context::Context;
+use crate::deletes;
 use crate::encoders::{Encoders, SegmentSink};
-use crate::error::Result;
-use crate::ids::{Lsn, TableId, Timestamp};
+use crate::error::{Error, Result};
+use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
 use crate::layout::Layout;
 use crate::line::Line;
 use crate::manifest::{Manifest, ManifestEdit, SegmentRecord};
-use crate::mem::concat;
-use crate::scan::{BlockSource, Scan, ScanSource, ScanSpec};
+use crate::rewrite::{Rewrite, Rewritten};
+use crate::scan::BlockSource;
 use crate::seal::{Sealed, Unflushed};
 use crate::segment::BLOCK_ROWS_MAX;
-use crate::sort::sort_by_key;
 use crate::stored::{Origin, StoredSegment};
 use crate::table::Table;
-use arrow::array::RecordBatch;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// So many small segments of a table are merged.
 const MERGE_SEGMENTS: usize = 8;
+
+/// A segment with at least one deleted row in so many is written again.
+const DEAD_SHARE: u64 = 4;
 
 /// The one that flushes. Owns the manifest.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ pub(crate) struct Flusher {
 struct Flushed {
     table: TableId,
     sealed: Sealed,
-    segments: Vec<Arc<StoredSegment>>,
+    rewritten: Rewritten,
 }
 
 impl Flusher {
@@ -106,8 +110,8 @@ impl Flusher {
         }
         self.advance_checkpoint()?;
         for table in tables {
-            // Merging is for speed only. If a segment cannot be read, whoever queries the table is told.
-            let _ = self.merge_small(*table);
+            // For speed and space only. If a segment cannot be read, whoever queries the table is told.
+            let _ = self.compact(*table, DEAD_SHARE);
         }
         Ok(())
     }
@@ -118,7 +122,7 @@ impl Flusher {
         for &table in tables {
             let sealed = self.line.run(move |line| line.seal(table))?;
             match self.write_rows(&sealed) {
-                Ok(segments) => flushed.push(Flushed { table, sealed, segments }),
+                Ok(rewritten) => flushed.push(Flushed { table, sealed, rewritten }),
                 Err(error) => {
                     self.unseal(flushed.iter().map(|f| f.table).chain([table]).collect())?;
                     return Err(error);
@@ -132,45 +136,58 @@ impl Flusher {
         self.line.run(move |line| tables.into_iter().for_each(|table| line.unseal(table)))
     }
 
-    fn write_rows(&self, sealed: &Sealed) -> Result<Vec<Arc<StoredSegment>>> {
-        let Some(layout) = &sealed.layout else { return Ok(vec![]) };
-        let rows: Vec<RecordBatch> = layout.sealed.blocks.iter().map(|block| block.batch.clone()).collect();
-        let segments = self.write_segments(&layout.table, rows)?;
+    fn write_rows(&self, sealed: &Sealed) -> Result<Rewritten> {
+        let Some(layout) = &sealed.layout else { return Ok(Rewritten::nothing(vec![])) };
+        let blocks = layout.sealed.blocks.iter().map(|block| BlockSource::mem(block).without(&layout.dead));
+        let rewritten = self.rewrite(&layout.table, blocks.collect())?;
         let begin = sealed.since.map_or(Timestamp(sealed.lsn.0), |lsn| Timestamp(lsn.0));
-        segments.iter().for_each(|segment| segment.originate(Origin { begin, lsn: sealed.lsn }));
-        Ok(segments)
+        rewritten.segments.iter().for_each(|segment| segment.originate(Origin { begin, lsn: sealed.lsn }));
+        Ok(rewritten)
     }
 
-    /// Sorts and writes `rows`.
-    fn write_segments(&self, table: &Arc<Table>, rows: Vec<RecordBatch>) -> Result<Vec<Arc<StoredSegment>>> {
-        if rows.is_empty() {
-            return Ok(vec![]);
-        }
+    /// Writes the live rows of `blocks` to new segments, in key order.
+    fn rewrite(&self, table: &Arc<Table>, blocks: Vec<BlockSource>) -> Result<Rewritten> {
+        let Some(rows) = Rewrite::new(blocks.clone()).read(table)? else { return Ok(Rewritten::nothing(blocks)) };
         let account = self.context.budget.register("flush");
-        account.grow(rows.iter().map(crate::mem::batch_bytes).sum());
-        let rows = sort_by_key(concat(&rows)?, &table.definition.key)?;
+        account.grow(crate::mem::batch_bytes(&rows.batch));
         let mut sink = SegmentSink::unrefusable(&self.context, &self.encoders, table);
         let mut at = 0;
-        while at < rows.num_rows() {
-            let len = BLOCK_ROWS_MAX.min(rows.num_rows() - at);
-            sink.push(vec![rows.slice(at, len)])?;
+        while at < rows.batch.num_rows() {
+            let len = BLOCK_ROWS_MAX.min(rows.batch.num_rows() - at);
+            sink.push(vec![rows.batch.slice(at, len)])?;
             at += len;
         }
-        sink.finish()
+        let segments = sink.finish()?;
+        Ok(rows.written(segments))
     }
 
     /// Makes the manifest reflect `flushed`, and then the layouts.
     fn record(&mut self, flushed: Vec<Flushed>) -> Result<()> {
-        let mut edits: Vec<ManifestEdit> = flushed.iter().flat_map(|f| self.edits(f)).collect();
-        let (table, segment) = self.context.next_ids();
-        edits.push(ManifestEdit::NextIds { table, segment });
-        let segments: Vec<_> = flushed.iter().flat_map(|f| f.segments.clone()).collect();
-        if let Err(error) = self.append(&edits, &segments) {
+        let mut deletes = vec![];
+        let written = flushed.iter().try_for_each(|f| self.write_deletes(f, &mut deletes));
+        if let Err(error) = written.and_then(|()| self.sync(&deletes)) {
+            self.discard(&deletes);
             self.unseal(flushed.iter().map(|f| f.table).collect())?;
             return Err(error);
         }
-        for Flushed { table, sealed, segments } in flushed {
-            let unneeded = self.line.run(move |line| line.install(table, &sealed, segments))?;
+        let mut edits: Vec<ManifestEdit> = flushed.iter().flat_map(|f| self.edits(f)).collect();
+        edits.extend(deletes.iter().map(NewDeletes::edit));
+        let (table, segment) = self.context.next_ids();
+        edits.push(ManifestEdit::NextIds { table, segment });
+        let segments: Vec<_> = flushed.iter().flat_map(|f| f.rewritten.segments.clone()).collect();
+        if let Err(error) = self.append(&edits, &segments) {
+            if !self.manifest.is_closed() {
+                self.discard(&deletes);
+            }
+            self.unseal(flushed.iter().map(|f| f.table).collect())?;
+            return Err(error);
+        }
+        for new in deletes {
+            new.segment.set_known_dead(new.rows);
+            new.replaces.into_iter().for_each(|path| self.context.remove_later(path));
+        }
+        for Flushed { table, sealed, rewritten } in flushed {
+            let unneeded = self.line.run(move |line| line.install(table, &sealed, rewritten))?;
             unneeded.iter().for_each(|segment| segment.release());
         }
         Ok(())
@@ -209,12 +226,14 @@ impl Flusher {
             }
         };
         let known = known.map_or(&[][..], |state| &state.segments);
-        let wanted: Vec<&Arc<StoredSegment>> = layout.stored.segments.iter().chain(&flushed.segments).collect();
+        let wanted: Vec<&Arc<StoredSegment>> =
+            layout.stored.segments.iter().chain(&flushed.rewritten.segments).collect();
         let gone = known.iter().filter(|k| !wanted.iter().any(|w| w.reference.id == k.id));
         edits.extend(gone.map(|k| ManifestEdit::RemoveSegment { table, segment: k.id }));
         let new = wanted.iter().filter(|w| !known.iter().any(|k| k.id == w.reference.id));
         edits.extend(new.map(|w| ManifestEdit::AddSegment { table, segment: segment_record(w) }));
-        edits.push(ManifestEdit::FlushedLsn { table, lsn: flushed.sealed.lsn });
+        let next_row = layout.table.next_row();
+        edits.push(ManifestEdit::FlushedLsn { table, lsn: flushed.sealed.lsn, next_row });
         edits
     }
 
@@ -228,27 +247,100 @@ impl Flusher {
         self.line.run(move |line| line.truncate_log(lsn))?
     }
 
-    /// Merges the small segments of a table into one when they have become many.
-    fn merge_small(&mut self, table: TableId) -> Result<()> {
+    /// Makes the names of new files of delete vectors durable.
+    fn sync(&self, deletes: &[NewDeletes]) -> Result<()> {
+        let dir = &self.context.places.deletes;
+        if deletes.is_empty() {
+            return Ok(());
+        }
+        self.context.vfs.sync_dir(dir).map_err(|e| Error::io(dir, "sync", e))
+    }
+
+    /// Removes files of delete vectors that the manifest will not name.
+    fn discard(&self, deletes: &[NewDeletes]) {
+        for new in deletes {
+            // What stays is removed when the database is next opened, and nothing else takes its name: generations go on.
+            let _ = self.context.vfs.remove(&new.path);
+        }
+    }
+
+    /// Writes the delete vectors of segments with rows deleted that the manifest does not know of.
+    fn write_deletes(&self, flushed: &Flushed, deletes: &mut Vec<NewDeletes>) -> Result<()> {
+        let Some(layout) = &flushed.sealed.layout else { return Ok(()) };
+        let known = self.manifest.state().tables.get(&flushed.table);
+        for stored in &layout.stored.segments {
+            let (id, rows) = (stored.reference.id, layout.dead.of_segment(stored.reference.id));
+            if rows == stored.known_dead() {
+                continue;
+            }
+            let record = known.and_then(|known| known.segments.iter().find(|segment| segment.id == id));
+            let old = record.map_or(0, |record| record.delete_generation);
+            let generation = old + 1;
+            let path = deletes::write(&self.context, id, generation, &layout.dead)?;
+            let replaces = (old > 0).then(|| self.context.places.deletes.join(deletes::file_name(id, old)));
+            deletes.push(NewDeletes {
+                table: flushed.table,
+                segment: stored.clone(),
+                generation,
+                rows,
+                path,
+                replaces,
+            });
+        }
+        Ok(())
+    }
+
+    /// Merges the small segments of a table into one when they have become many, and writes those again of which one row in
+    /// `dead_share` is deleted.
+    fn compact(&mut self, table: TableId, dead_share: u64) -> Result<()> {
         let version = self.line.published();
         let Some(layout) = version.tables.get(&table) else { return Ok(()) };
         let small = self.small_segments(table, layout)?;
-        if small.len() < MERGE_SEGMENTS {
-            return Ok(());
+        if small.len() >= MERGE_SEGMENTS {
+            self.replace(table, layout, small)?;
         }
-        let rows = read_segments(layout, &small)?;
-        let merged = self.write_segments(&layout.table, rows)?;
-        let origins = || small.iter().filter_map(|segment| segment.origin());
+        let known = self.manifest.state().tables.get(&table).map_or(vec![], |state| state.segments.clone());
+        for record in known {
+            // Looked up anew for each: the one before may have taken a while.
+            let version = self.line.published();
+            let Some(layout) = version.tables.get(&table) else { return Ok(()) };
+            let stored = layout.stored.segments.iter().find(|stored| stored.reference.id == record.id);
+            let dead = layout.dead.of_segment(record.id);
+            if let Some(stored) = stored.filter(|_| dead > 0 && dead.saturating_mul(dead_share) >= record.rows) {
+                self.replace(table, layout, vec![stored.clone()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the live rows of `old`, segments of `layout`, again, together.
+    fn replace(&mut self, table: TableId, layout: &Layout, old: Vec<Arc<StoredSegment>>) -> Result<()> {
+        let mut blocks = vec![];
+        for stored in &old {
+            let of_segment = stored.segment.blocks()?.into_iter().map(BlockSource::column);
+            blocks.extend(of_segment.map(|block| block.without(&layout.dead)));
+        }
+        let rewritten = self.rewrite(&layout.table, blocks)?;
+        let origins = || old.iter().filter_map(|segment| segment.origin());
         let begin = origins().map(|origin| origin.begin).min().unwrap_or_default();
         let lsn = origins().map(|origin| origin.lsn).max().unwrap_or_default();
-        merged.iter().for_each(|segment| segment.originate(Origin { begin, lsn }));
+        rewritten.segments.iter().for_each(|segment| segment.originate(Origin { begin, lsn }));
+        let known = self.manifest.state().tables.get(&table);
+        let generations: Vec<(SegmentId, u64)> = known.map_or(vec![], |state| {
+            let replaced = state.segments.iter().filter(|s| old.iter().any(|o| o.reference.id == s.id));
+            replaced.map(|segment| (segment.id, segment.delete_generation)).collect()
+        });
         let mut edits: Vec<_> =
-            small.iter().map(|s| ManifestEdit::RemoveSegment { table, segment: s.reference.id }).collect();
-        edits.extend(merged.iter().map(|s| ManifestEdit::AddSegment { table, segment: segment_record(s) }));
-        self.append(&edits, &merged)?;
-        let old = small.clone();
-        self.line.run(move |line| line.replace(table, &old, merged))?;
-        small.iter().for_each(|segment| segment.release());
+            old.iter().map(|s| ManifestEdit::RemoveSegment { table, segment: s.reference.id }).collect();
+        let new = rewritten.segments.iter();
+        edits.extend(new.map(|s| ManifestEdit::AddSegment { table, segment: segment_record(s) }));
+        self.append(&edits, &rewritten.segments)?;
+        let gone = old.clone();
+        self.line.run(move |line| line.replace(table, &gone, rewritten))?;
+        old.iter().for_each(|segment| segment.release());
+        for (segment, generation) in generations.into_iter().filter(|(_, generation)| *generation > 0) {
+            self.context.remove_later(self.context.places.deletes.join(deletes::file_name(segment, generation)));
+        }
         Ok(())
     }
 
@@ -285,14 +377,21 @@ fn segment_record(stored: &StoredSegment) -> SegmentRecord {
     }
 }
 
-/// All rows of some segments of a table.
-fn read_segments(layout: &Layout, segments: &[Arc<StoredSegment>]) -> Result<Vec<RecordBatch>> {
-    let schema = layout.table.definition.schema.clone();
-    let mut blocks = vec![];
-    for stored in segments {
-        blocks.extend(stored.segment.blocks()?.into_iter().map(BlockSource::column));
+/// A file of delete vectors that the manifest does not name yet. Unless it comes to that, the file goes.
+#[derive(Debug)]
+pub(crate) struct NewDeletes {
+    table: TableId,
+    segment: Arc<StoredSegment>,
+    generation: u64,
+    rows: u64,
+    path: PathBuf,
+    /// The file before it.
+    replaces: Option<PathBuf>,
+}
+
+impl NewDeletes {
+    fn edit(&self) -> ManifestEdit {
+        let (table, segment) = (self.table, self.segment.reference.id);
+        ManifestEdit::Deletes { table, segment, generation: self.generation }
     }
-    let projection = (0..schema.fields().len()).collect();
-    let source = ScanSource { schema, blocks, snapshot: Timestamp(u64::MAX), clustered_by: None };
-    Scan::plan(Arc::new(source), ScanSpec { projection, ..ScanSpec::default() })?.reader().collect()
 }

@@ -3,10 +3,13 @@
 //! A layout never changes once published. A commit makes a new one that shares every block it does not touch, so
 //! whoever holds the old one goes on reading exactly what was there. Rows move one way: a commit puts them into `mem`
 //! (or, in bulk, into `stored`), a flush seals `mem` into `sealed`, encodes that, and puts the segments into `stored`.
+//! Which rows are deleted is said beside the blocks, in `dead`.
 
-use crate::error::Result;
+use crate::dead::{BlockId, DeadRows};
+use crate::error::{Error, Result};
 use crate::ids::Timestamp;
 use crate::mem::{MemBlock, MemList, Merging};
+use crate::rewrite::Rewritten;
 use crate::scan::{BlockSource, ScanSource};
 use crate::statistics::TableStatistics;
 use crate::stored::{SegmentList, StoredSegment};
@@ -23,30 +26,50 @@ pub(crate) struct Layout {
     pub(crate) sealed: Arc<MemList>,
     /// Newer rows in memory.
     pub(crate) mem: MemList,
+    /// Which of all these are deleted.
+    pub(crate) dead: DeadRows,
+    /// Why the deleted rows are not known; then nothing of the table can be read.
+    pub(crate) damage: Option<Error>,
     statistics: OnceLock<Arc<TableStatistics>>,
 }
 
 impl Layout {
     /// A table without rows.
     pub(crate) fn empty(table: Arc<Table>) -> Arc<Layout> {
-        Layout::new(table, SegmentList::new(vec![]), Arc::default(), MemList::default())
+        Layout::stored(table, vec![], Ok(DeadRows::default()))
     }
 
     /// A table with all its rows in segments.
-    pub(crate) fn stored(table: Arc<Table>, segments: Vec<Arc<StoredSegment>>) -> Arc<Layout> {
-        Layout::new(table, SegmentList::new(segments), Arc::default(), MemList::default())
+    pub(crate) fn stored(table: Arc<Table>, segments: Vec<Arc<StoredSegment>>, dead: Result<DeadRows>) -> Arc<Layout> {
+        let (dead, damage) = match dead {
+            Ok(dead) => (dead, None),
+            Err(error) => (DeadRows::default(), Some(error)),
+        };
+        let stored = SegmentList::new(segments);
+        let (sealed, mem, statistics) = (Arc::default(), MemList::default(), OnceLock::new());
+        Arc::new(Layout { table, stored, sealed, mem, dead, damage, statistics })
     }
 
-    fn new(table: Arc<Table>, stored: Arc<SegmentList>, sealed: Arc<MemList>, mem: MemList) -> Arc<Layout> {
-        Arc::new(Layout { table, stored, sealed, mem, statistics: OnceLock::new() })
+    /// This layout with other blocks.
+    fn with(&self, stored: Arc<SegmentList>, sealed: Arc<MemList>, mem: MemList, dead: DeadRows) -> Arc<Layout> {
+        let (table, damage) = (self.table.clone(), self.damage.clone());
+        Arc::new(Layout { table, stored, sealed, mem, dead, damage, statistics: OnceLock::new() })
     }
 
     /// Rows.
     pub(crate) fn rows(&self) -> u64 {
-        self.stored.rows + self.mem_rows()
+        self.stored.rows + self.mem_rows() - self.dead.rows()
     }
 
-    /// Rows in memory.
+    /// Whether a block is part of it.
+    pub(crate) fn has_block(&self, id: BlockId) -> bool {
+        match id {
+            BlockId::Stored(segment, _) => self.stored.segments.iter().any(|stored| stored.reference.id == segment),
+            BlockId::Mem(_) => self.mem_blocks().any(|block| block.id == id),
+        }
+    }
+
+    /// Rows in memory, deleted ones included.
     pub(crate) fn mem_rows(&self) -> u64 {
         self.sealed.rows + self.mem.rows
     }
@@ -63,35 +86,45 @@ impl Layout {
 
     /// What a scan at `snapshot` reads: segments in block order, then memory.
     pub(crate) fn source(&self, snapshot: Timestamp) -> Result<ScanSource> {
-        let definition = &self.table.definition;
-        let stored = self.stored.blocks(&definition.key)?;
+        self.check()?;
+        let stored = self.stored.blocks(&self.table.key)?;
         let columns = stored.blocks.iter().cloned().map(BlockSource::column);
-        let mem = self.mem_blocks().map(|block| BlockSource::mem(block.batch.clone()));
+        let mem = self.mem_blocks().map(|block| BlockSource::mem(block));
         let clustered = stored.clustered && self.mem_rows() == 0;
         Ok(ScanSource {
-            schema: definition.schema.clone(),
-            blocks: columns.chain(mem).collect(),
+            schema: self.table.schema.clone(),
+            blocks: columns.chain(mem).map(|block| block.without(&self.dead)).collect(),
             snapshot,
-            clustered_by: definition.key.first().copied().filter(|_| clustered),
+            clustered_by: self.table.definition.key.first().copied().filter(|_| clustered),
         })
     }
 
-    /// This layout with more rows.
-    pub(crate) fn append(
+    /// Refuses to read what cannot be read right.
+    fn check(&self) -> Result<()> {
+        self.damage.clone().map_or(Ok(()), Err)
+    }
+
+    /// This layout with more rows and, of those it has then, more of them deleted.
+    pub(crate) fn change(
         &self,
         rows: &MemList,
         segments: &[Arc<StoredSegment>],
+        dead: &DeadRows,
         merging: Merging,
     ) -> Result<Arc<Layout>> {
+        let mut all_dead = self.dead.clone();
+        for (block, mask) in dead.blocks() {
+            all_dead.extend(block, mask);
+        }
         let mem = match merging {
             Merging::BySize => {
                 let mut mem = self.mem.clone();
-                mem.extend(rows)?;
+                mem.extend(rows, &mut all_dead)?;
                 mem
             }
             Merging::Not => MemList::unmerged(self.mem.blocks.iter().chain(&rows.blocks).cloned().collect()),
         };
-        Ok(Layout::new(self.table.clone(), self.stored_with(segments), self.sealed.clone(), mem))
+        Ok(self.with(self.stored_with(segments), self.sealed.clone(), mem, all_dead))
     }
 
     /// The segments and more; what is known of them stays known when there are no more.
@@ -106,20 +139,20 @@ impl Layout {
     pub(crate) fn seal(&self) -> Arc<Layout> {
         let blocks: Vec<_> = self.mem_blocks().cloned().collect();
         let sealed = Arc::new(MemList::unmerged(blocks));
-        Layout::new(self.table.clone(), self.stored.clone(), sealed, MemList::default())
+        self.with(self.stored.clone(), sealed, MemList::default(), self.dead.clone())
     }
 
-    /// This layout with `segments` in place of `sealed`; `None` if those rows are no longer there.
-    pub(crate) fn install(&self, sealed: &Arc<MemList>, segments: &[Arc<StoredSegment>]) -> Option<Arc<Layout>> {
+    /// This layout with the rows of `sealed` where `rewritten` says; `None` if those rows are no longer there.
+    pub(crate) fn install(&self, sealed: &Arc<MemList>, rewritten: &Rewritten) -> Option<Arc<Layout>> {
         if !Arc::ptr_eq(&self.sealed, sealed) {
             return None;
         }
-        Some(Layout::new(self.table.clone(), self.stored_with(segments), Arc::default(), self.mem.clone()))
+        let dead = rewritten.carry_over(&self.dead);
+        Some(self.with(self.stored_with(&rewritten.segments), Arc::default(), self.mem.clone(), dead))
     }
 
-    /// This layout with the segments `old` replaced by `new`, which hold the same rows; `None` if one of `old` is no
-    /// longer there.
-    pub(crate) fn replace(&self, old: &[Arc<StoredSegment>], new: &[Arc<StoredSegment>]) -> Option<Arc<Layout>> {
+    /// This layout with the rows of the segments `old` where `rewritten` says; `None` if one of `old` is no longer there.
+    pub(crate) fn replace(&self, old: &[Arc<StoredSegment>], rewritten: &Rewritten) -> Option<Arc<Layout>> {
         let is_old = |segment: &Arc<StoredSegment>| old.iter().any(|o| Arc::ptr_eq(o, segment));
         let first = self.stored.segments.iter().position(is_old)?;
         if self.stored.segments.iter().filter(|s| is_old(s)).count() != old.len() {
@@ -127,8 +160,9 @@ impl Layout {
         }
         let (before, after) = self.stored.segments.split_at(first);
         let after = after.iter().filter(|s| !is_old(s));
-        let stored = before.iter().chain(new).chain(after).cloned().collect();
-        Some(Layout::new(self.table.clone(), SegmentList::new(stored), self.sealed.clone(), self.mem.clone()))
+        let stored = before.iter().chain(&rewritten.segments).chain(after).cloned().collect();
+        let dead = rewritten.carry_over(&self.dead);
+        Some(self.with(SegmentList::new(stored), self.sealed.clone(), self.mem.clone(), dead))
     }
 
     /// Definition and sizes.
@@ -137,7 +171,7 @@ impl Layout {
             definition: self.table.definition.clone(),
             rows: self.rows(),
             bytes: self.stored.bytes,
-            blocks: self.stored.block_count(&self.table.definition.key),
+            blocks: self.stored.block_count(&self.table.key),
             mem_rows: self.mem_rows(),
         }
     }
@@ -147,7 +181,8 @@ impl Layout {
         if let Some(known) = self.statistics.get() {
             return Ok(known.clone());
         }
-        let computed = TableStatistics::of(&self.table.definition, &self.stored, self.mem_blocks())?;
+        self.check()?;
+        let computed = TableStatistics::of(self)?;
         Ok(self.statistics.get_or_init(|| Arc::new(computed)).clone())
     }
 }

@@ -38,12 +38,15 @@ mod manifest;
 
 // What a layout is made of.
 mod context;
+mod dead;
+mod deletes;
 mod mem;
 mod sort;
 mod stored;
 mod statistics;
 
 // The database at one moment, and changes of it.
+mod rewrite;
 mod layout;
 mod version;
 mod writes;
@@ -74,5 +77,5 @@ pub use scan::{Scan, ScanMetrics, ScanReader, ScanSpec};
 pub use snapshot::{BlockInfo, Snapshot};
 pub use statistics::{ColumnStatistics, TableStatistics};
 pub use table::{TableDefinition, TableInfo};
-pub use transaction::{Appender, Transaction};
+pub use transaction::{Appender, Savepoint, Transaction};
 pub use verify::VerifyReport;

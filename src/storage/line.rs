@@ -33,6 +33,8 @@ const QUEUE_MAX: usize = 1024;
 const GROUP_MAX: usize = 512;
 /// A group takes no more commits once its records have this many bytes.
 const GROUP_BYTES: usize = 32 << 20;
+/// A commit that came back doubtful this often has its rows found again by the line itself.
+const BOUNCES_MAX: usize = 4;
 /// After this long without commits the last group is proved durable.
 const IDLE: Duration = Duration::from_millis(250);
 
@@ -61,7 +63,16 @@ struct Commit {
     writes: WriteSet,
     tables: Vec<TableId>,
     payload: Vec<u8>,
-    reply: Sender<Result<Timestamp>>,
+    /// How often it came back as doubtful.
+    bounces: usize,
+    reply: Sender<Outcome>,
+}
+
+/// What became of a commit.
+enum Outcome {
+    Done(Result<Timestamp>),
+    /// Rows it deletes are no longer where it has them: the committer finds them again, off the line, and comes back.
+    Doubtful(Box<Commit>),
 }
 
 enum Request {
@@ -133,8 +144,16 @@ impl Line {
         }
         let tables = writes.tables.keys().copied().collect();
         let (reply, answer) = bounded(1);
-        self.send(Request::Commit(Box::new(Commit { writes, tables, payload, reply })))?;
-        answer.recv().map_err(|_| closed())?
+        let mut commit = Box::new(Commit { writes, tables, payload, bounces: 0, reply });
+        loop {
+            self.send(Request::Commit(commit))?;
+            match answer.recv().map_err(|_| closed())? {
+                Outcome::Done(result) => return result,
+                Outcome::Doubtful(back) => commit = back,
+            }
+            commit.bounces += 1;
+            commit.writes.relocate(&self.published())?;
+        }
     }
 
     /// Runs `task` on the line and waits for its result.
@@ -227,12 +246,13 @@ impl LineState {
         let mut version = (*self.version).clone();
         let first = self.wal.next_lsn().0;
         let mut accepted: Vec<Commit> = Vec::with_capacity(group.len());
-        let mut removed = vec![];
-        for commit in group {
+        let (mut removed, mut doubtful) = (vec![], vec![]);
+        for mut commit in group {
             let lsn = first + accepted.len() as u64;
             let ended = removed_segments(Lsn(lsn), &commit.writes, &version.tables);
-            match commit.writes.validate(&version).and_then(|()| commit.writes.apply(&mut version, Merging::BySize)) {
-                Ok(()) => {
+            match admit(&mut commit, &mut version) {
+                Ok(false) => doubtful.push(commit),
+                Ok(true) => {
                     version.timestamp = Timestamp(lsn);
                     removed.extend(ended);
                     accepted.push(commit);
@@ -240,18 +260,22 @@ impl LineState {
                 Err(error) => answer(&commit.reply, Err(error)),
             }
         }
-        if accepted.is_empty() {
-            return;
+        if !accepted.is_empty() {
+            match self.write(&accepted) {
+                Ok(()) => {
+                    removed.into_iter().for_each(|removed| self.backlog.keep(removed));
+                    self.publish(version, first, accepted);
+                }
+                Err(error) => {
+                    self.note_failure(&error);
+                    accepted.into_iter().for_each(|commit| answer(&commit.reply, Err(error.clone())));
+                }
+            }
         }
-        match self.write(&accepted) {
-            Ok(()) => {
-                removed.into_iter().for_each(|removed| self.backlog.keep(removed));
-                self.publish(version, first, accepted);
-            }
-            Err(error) => {
-                self.note_failure(&error);
-                accepted.into_iter().for_each(|commit| answer(&commit.reply, Err(error.clone())));
-            }
+        // Now that what was before them is published, they can look again.
+        for commit in doubtful {
+            let reply = commit.reply.clone();
+            let _ = reply.send(Outcome::Doubtful(Box::new(commit)));
         }
     }
 
@@ -359,7 +383,19 @@ fn gather(group: &mut Vec<Commit>, requests: &Receiver<Request>) -> Option<Reque
     None
 }
 
-fn answer(reply: &Sender<Result<Timestamp>>, outcome: Result<Timestamp>) {
+/// Validates a commit and applies it to `version`; false when it must look again where its rows are.
+fn admit(commit: &mut Commit, version: &mut Version) -> Result<bool> {
+    commit.writes.validate(version)?;
+    if commit.bounces >= BOUNCES_MAX {
+        commit.writes.relocate(version)?;
+    } else if !commit.writes.fits(version) {
+        return Ok(false);
+    }
+    commit.writes.apply(version, Merging::BySize)?;
+    Ok(true)
+}
+
+fn answer(reply: &Sender<Outcome>, result: Result<Timestamp>) {
     // A committer that is gone has nobody left to tell.
-    let _ = reply.send(outcome);
+    let _ = reply.send(Outcome::Done(result));
 }

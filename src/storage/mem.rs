@@ -5,12 +5,17 @@
 //! to merge, so a list of n rows holds O(log n) small blocks and each row is copied O(log n) times in its life.
 
 use crate::budget::Reservation;
+use crate::dead::{BlockId, DeadRows};
 use crate::error::{Error, Result};
 use crate::segment::{BLOCK_ROWS_MAX, ColumnSummary};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{concat_batches, take};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::DataType;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+/// Numbers mem blocks, so that what is said of one is never taken for another.
+static NEXT_BLOCK: AtomicU64 = AtomicU64::new(1);
 
 /// Most bytes of a merged mem block; merging copies, and the line does it.
 const MEM_BLOCK_BYTES: usize = 16 << 20;
@@ -18,6 +23,7 @@ const MEM_BLOCK_BYTES: usize = 16 << 20;
 /// One batch in memory, paid for from the budget as long as it lives.
 #[derive(Debug)]
 pub(crate) struct MemBlock {
+    pub(crate) id: BlockId,
     pub(crate) batch: RecordBatch,
     pub(crate) bytes: usize,
     account: Arc<Reservation>,
@@ -41,7 +47,8 @@ impl MemBlock {
 
     fn paid(batch: RecordBatch, account: &Arc<Reservation>) -> Arc<MemBlock> {
         let bytes = batch.get_array_memory_size();
-        Arc::new(MemBlock { batch, bytes, account: account.clone(), summary: OnceLock::new() })
+        let id = BlockId::Mem(NEXT_BLOCK.fetch_add(1, Ordering::Relaxed));
+        Arc::new(MemBlock { id, batch, bytes, account: account.clone(), summary: OnceLock::new() })
     }
 
     /// Rows.
@@ -58,8 +65,22 @@ impl MemBlock {
         Ok(self.summary.get_or_init(|| computed))
     }
 
-    fn merge(&self, next: &MemBlock) -> Result<Arc<MemBlock>> {
-        MemBlock::unrefusable(concat(&[self.batch.clone(), next.batch.clone()])?, &self.account)
+    /// Another block of some of its rows.
+    pub(crate) fn with_rows(&self, batch: RecordBatch) -> Result<Arc<MemBlock>> {
+        MemBlock::unrefusable(batch, &self.account)
+    }
+
+    /// The rows that are not deleted; the batch itself when all are there.
+    pub(crate) fn live_rows(&self, dead: &DeadRows) -> Result<RecordBatch> {
+        let Some(dead) = dead.of(self.id) else { return Ok(self.batch.clone()) };
+        let alive: BooleanArray = (0..self.rows()).map(|row| Some(!dead.contains(row))).collect();
+        Ok(filter_record_batch(&self.batch, &alive)?)
+    }
+
+    /// One block of the rows of both that are not deleted.
+    fn merge(&self, next: &MemBlock, dead: &DeadRows) -> Result<Arc<MemBlock>> {
+        let rows = concat(&[self.live_rows(dead)?, next.live_rows(dead)?])?;
+        MemBlock::unrefusable(rows, &self.account)
     }
 }
 
@@ -94,8 +115,15 @@ impl MemList {
         MemList { blocks, rows, bytes }
     }
 
-    /// Adds a block at the end, merging by size tiers.
-    pub(crate) fn push(&mut self, block: Arc<MemBlock>) -> Result<()> {
+    /// Adds a block at the end as it is.
+    pub(crate) fn add(&mut self, block: Arc<MemBlock>) {
+        self.rows += block.rows() as u64;
+        self.bytes += block.bytes;
+        self.blocks.push(block);
+    }
+
+    /// Adds a block at the end, merging by size tiers. Rows of merged blocks that are `dead` are left out, and so are their marks.
+    pub(crate) fn push(&mut self, block: Arc<MemBlock>, dead: &mut DeadRows) -> Result<()> {
         if block.rows() == 0 {
             return Ok(());
         }
@@ -106,7 +134,9 @@ impl MemList {
             if !fits || previous.rows() >= 2 * last.rows() {
                 break;
             }
-            let merged = previous.merge(&last)?;
+            let merged = previous.merge(&last, dead)?;
+            dead.remove(previous.id);
+            dead.remove(last.id);
             self.blocks.pop();
             last = merged;
         }
@@ -116,8 +146,8 @@ impl MemList {
     }
 
     /// Adds all blocks of `other`.
-    pub(crate) fn extend(&mut self, other: &MemList) -> Result<()> {
-        other.blocks.iter().try_for_each(|block| self.push(block.clone()))
+    pub(crate) fn extend(&mut self, other: &MemList, dead: &mut DeadRows) -> Result<()> {
+        other.blocks.iter().try_for_each(|block| self.push(block.clone(), dead))
     }
 }
 
@@ -186,7 +216,7 @@ mod tests {
         let account = Arc::new(budget.register("test"));
         let mut list = MemList::default();
         for n in 1..=5000 {
-            list.push(MemBlock::new(&batch(1), &account).unwrap()).unwrap();
+            list.push(MemBlock::new(&batch(1), &account).unwrap(), &mut DeadRows::default()).unwrap();
             assert_eq!(list.rows, n);
             assert!(list.blocks.len() <= 14, "{} blocks of {n} rows", list.blocks.len());
         }

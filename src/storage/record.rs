@@ -1,27 +1,34 @@
 //! Commit records: what a transaction wrote, as the log keeps it.
 //!
 //! ```text
-//! record   version u8 = 1 · tables u32 · per table:
-//! table    id u64 · schema version u32 · flags u8 (1 created, 2 dropped, 4 truncated)
-//!          · [created: definition, sized] · batches u32 · batch, sized, each
+//! record   version u8 = 2 · tables u32 · per table:
+//! table    id u64 · schema version u32 · flags u8 (1 created, 2 dropped, 4 truncated) · next row number i64
+//!          · [created: definition, sized]
+//!          · keys of deleted rows: batches u32 · batch, sized, each
+//!          · new rows: batches u32 · batch, sized, each
 //!          · segments u32 · per segment: id u64 · file bytes u64 · rows u64
+//!            · blocks with rows deleted again u32 · per block: number u32 · rows u32 · row u32 each
 //! ```
 //!
 //! Integers are little-endian; *sized* is a length (u32) and that many bytes. Batches carry final values and no schema: it
-//! is the table's, made by this record or an earlier one. The frame around a record has the checksum.
+//! is the table's, or that of its key, made by this record or an earlier one. Deleted rows are named by key, wherever they are by
+//! then; a key that is not there was deleted by a later record that segments reflect already. The frame around a record has the checksum.
 
 use crate::batch_bytes::{batch_from_bytes, batch_to_bytes};
 use crate::context::Context;
+use crate::dead::{BlockId, DeadRows};
 use crate::error::{Error, Result};
 use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
 use crate::mem::{MemBlock, MemList};
+use crate::segment::BLOCK_ROWS_MAX;
 use crate::stored::{Origin, SegmentRef, StoredSegment};
 use crate::table::{Table, TableDefinition};
 use crate::version::Version;
 use crate::writes::{TableWrites, WriteSet};
+use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CREATED: u8 = 1;
 const DROPPED: u8 = 2;
 const TRUNCATED: u8 = 4;
@@ -41,18 +48,43 @@ fn encode_table(writes: &TableWrites, out: &mut Vec<u8>) -> Result<()> {
     out.extend(writes.table.schema_version.to_le_bytes());
     let flags = [(writes.created, CREATED), (writes.dropped, DROPPED), (writes.truncated, TRUNCATED)];
     out.push(flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum());
+    out.extend(writes.table.next_row().to_le_bytes());
     if writes.created {
         put_sized(&writes.table.definition.to_bytes()?, out)?;
     }
-    out.extend((writes.rows.blocks.len() as u32).to_le_bytes());
-    for block in &writes.rows.blocks {
+    encode_batches(&writes.deleted, out)?;
+    encode_batches(&writes.rows, out)?;
+    out.extend((writes.segments.len() as u32).to_le_bytes());
+    for stored in &writes.segments {
+        encode_segment(&stored.reference, out);
+        encode_dead(stored.reference.id, &writes.dead, out);
+    }
+    Ok(())
+}
+
+fn encode_batches(batches: &MemList, out: &mut Vec<u8>) -> Result<()> {
+    out.extend((batches.blocks.len() as u32).to_le_bytes());
+    for block in &batches.blocks {
         let mut batch = vec![];
         batch_to_bytes(&block.batch, &mut batch)?;
         put_sized(&batch, out)?;
     }
-    out.extend((writes.segments.len() as u32).to_le_bytes());
-    writes.segments.iter().for_each(|stored| encode_segment(&stored.reference, out));
     Ok(())
+}
+
+/// Rows of a new segment that the transaction itself deleted again.
+fn encode_dead(segment: SegmentId, dead: &DeadRows, out: &mut Vec<u8>) {
+    let blocks = dead.blocks().filter_map(|(block, mask)| match block {
+        BlockId::Stored(of, number) if of == segment => Some((number, mask)),
+        _ => None,
+    });
+    let blocks: Vec<_> = blocks.collect();
+    out.extend((blocks.len() as u32).to_le_bytes());
+    for (number, mask) in blocks {
+        out.extend(number.to_le_bytes());
+        out.extend((mask.count() as u32).to_le_bytes());
+        mask.iter().for_each(|row| out.extend((row as u32).to_le_bytes()));
+    }
 }
 
 fn put_sized(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
@@ -104,9 +136,12 @@ fn decode_table(
     let id = TableId(input.u64()?);
     let _schema_version = input.u32()?;
     let flags = input.u8()?;
+    let next_row = input.u64()? as i64;
     let created = if flags & CREATED != 0 { Some(input.sized()?) } else { None };
+    let keys = (0..input.u32()?).map(|_| input.sized()).collect::<Result<Vec<_>>>()?;
     let batches = (0..input.u32()?).map(|_| input.sized()).collect::<Result<Vec<_>>>()?;
-    let segments = (0..input.u32()?).map(|_| decode_segment(input)).collect::<Result<Vec<_>>>()?;
+    let mut dead = DeadRows::default();
+    let segments = (0..input.u32()?).map(|_| decode_segment(input, &mut dead)).collect::<Result<Vec<_>>>()?;
     let is_created = created.is_some();
     let table = match (created, version.tables.get(&id)) {
         _ if skip(id) => return Ok(None),
@@ -114,11 +149,15 @@ fn decode_table(
         (None, Some(layout)) => layout.table.clone(),
         (None, None) => return Ok(None),
     };
-    let mut rows = MemList::default();
-    for bytes in batches {
-        let batch = batch_from_bytes(bytes, &table.definition.schema)?;
-        rows.push(MemBlock::unrefusable(batch, &context.mem_account)?)?;
-    }
+    table.reserve_rows(next_row);
+    let decode = |batches: Vec<&[u8]>, schema: &SchemaRef| -> Result<MemList> {
+        let mut list = MemList::default();
+        for bytes in batches {
+            list.add(MemBlock::unrefusable(batch_from_bytes(bytes, schema)?, &context.mem_account)?);
+        }
+        Ok(list)
+    };
+    let (deleted, rows) = (decode(keys, &table.key_schema()?)?, decode(batches, &table.schema)?);
     let origin = Origin { begin: Timestamp(lsn.0), lsn };
     let segments = segments.into_iter().map(|reference| StoredSegment::known(context, reference, origin)).collect();
     Ok(Some(TableWrites {
@@ -128,11 +167,24 @@ fn decode_table(
         truncated: flags & TRUNCATED != 0,
         rows,
         segments,
+        deleted,
+        dead,
     }))
 }
 
-fn decode_segment(input: &mut Input<'_>) -> Result<SegmentRef> {
-    Ok(SegmentRef { id: SegmentId(input.u64()?), bytes: input.u64()?, rows: input.u64()? })
+fn decode_segment(input: &mut Input<'_>, dead: &mut DeadRows) -> Result<SegmentRef> {
+    let segment = SegmentRef { id: SegmentId(input.u64()?), bytes: input.u64()?, rows: input.u64()? };
+    for _ in 0..input.u32()? {
+        let block = BlockId::Stored(segment.id, input.u32()?);
+        for _ in 0..input.u32()? {
+            let row = input.u32()? as usize;
+            if row >= BLOCK_ROWS_MAX {
+                return Err(malformed("a row beyond its block"));
+            }
+            dead.insert(block, row);
+        }
+    }
+    Ok(segment)
 }
 
 fn malformed(what: &str) -> Error {
@@ -189,10 +241,15 @@ mod tests {
         let definition = TableDefinition { schema: batch.schema(), key: vec![0] };
         let mut created = TableWrites::new(Table::new(TableId(2000), definition.clone()).unwrap());
         created.created = true;
-        created.rows.push(MemBlock::new(&batch, &context.mem_account).unwrap()).unwrap();
+        let rows = created.table.fit(&batch).unwrap();
+        created.rows.add(MemBlock::new(&rows, &context.mem_account).unwrap());
+        created.deleted.add(MemBlock::new(&rows, &context.mem_account).unwrap());
         let reference = SegmentRef { id: SegmentId(9), bytes: 1000, rows: 130_000 };
         let origin = Origin { begin: Timestamp(5), lsn: Lsn(5) };
         created.segments.push(StoredSegment::known(context, reference, origin));
+        for row in [7, 122_000] {
+            created.dead.insert(BlockId::Stored(SegmentId(9), 1), row);
+        }
         let mut dropped = TableWrites::new(Table::new(TableId(2001), definition).unwrap());
         dropped.dropped = true;
         let tables = [created, dropped].into_iter().map(|writes| (writes.table.id, writes));
@@ -211,6 +268,8 @@ mod tests {
         assert!(after.created && !after.dropped && !after.truncated);
         assert_eq!(after.table.definition.key, before.table.definition.key);
         assert_eq!(after.rows.blocks[0].batch, before.rows.blocks[0].batch);
+        assert_eq!(after.deleted.blocks[0].batch, before.deleted.blocks[0].batch);
+        assert!(after.dead.blocks().eq(before.dead.blocks()));
         assert_eq!(after.segments[0].reference, before.segments[0].reference);
         assert_eq!(after.segments[0].origin(), Some(Origin { begin: Timestamp(5), lsn: Lsn(5) }));
         let skipped = decode(&payload, Lsn(5), &Version::default(), &context, &|_| true).unwrap();
@@ -227,12 +286,15 @@ mod tests {
         let reference = SegmentRef { id: SegmentId(9), bytes: 0x1000, rows: 130_000 };
         let origin = Origin { begin: Timestamp(5), lsn: Lsn(5) };
         writes.segments.push(StoredSegment::known(&context, reference, origin));
+        writes.dead.insert(BlockId::Stored(SegmentId(9), 1), 300);
         let writes = WriteSet { tables: [(writes.table.id, writes)].into() };
         let golden = [
-            &[1, 1, 0, 0, 0][..],
+            &[2, 1, 0, 0, 0][..],
             &[2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4],
-            &[0, 0, 0, 0],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+            &[0, 0, 0, 0, 0, 0, 0, 0],
             &[1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0xd0, 0xfb, 1, 0, 0, 0, 0, 0],
+            &[1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 44, 1, 0, 0],
         ];
         assert_eq!(encode(&writes).unwrap(), golden.concat());
     }

@@ -10,6 +10,8 @@
 
 use crate::backlog::Backlog;
 use crate::context::Context;
+use crate::dead::DeadRows;
+use crate::deletes;
 use crate::error::{Error, Result};
 use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
 use crate::layout::Layout;
@@ -45,6 +47,7 @@ pub(crate) fn recover(context: &Arc<Context>) -> Result<Recovered> {
         Wal::recover(vfs.clone(), &places.wal, after, proven, &mut |record| replay.record(context, &record))?;
     let Replay { version, backlog, .. } = replay;
     remove_orphans(context, &version)?;
+    remove_old_deletes(context, manifest.state())?;
     Ok(Recovered { manifest, line: LineStart { wal, version, backlog }, report })
 }
 
@@ -71,7 +74,7 @@ impl Replay {
     pub(crate) fn record(&mut self, context: &Arc<Context>, record: &Record) -> Result<()> {
         let lsn = record.lsn;
         let is_flushed = |table: TableId| self.flushed.get(&table).is_some_and(|flushed| lsn <= *flushed);
-        let writes = record::decode(&record.payload, lsn, &self.version, context, &is_flushed)
+        let mut writes = record::decode(&record.payload, lsn, &self.version, context, &is_flushed)
             .map_err(|error| self.undecodable(lsn, &error))?;
         for (id, writes) in &writes.tables {
             self.backlog.changed(*id, lsn);
@@ -84,6 +87,7 @@ impl Replay {
         if !writes.is_empty() {
             self.backlog.log_bytes += record.payload.len() as u64;
         }
+        writes.find_rows(&self.version)?;
         writes.apply(&mut self.version, Merging::BySize)?;
         self.version.timestamp = Timestamp(lsn.0);
         Ok(())
@@ -103,11 +107,36 @@ impl Replay {
 fn known_layout(context: &Arc<Context>, id: TableId, state: &TableState) -> Arc<Layout> {
     let table = Table::known(id, state.definition.clone(), state.schema_version, state.created_at);
     let live = state.segments.iter().filter(|segment| segment.end_ts.is_none());
+    table.reserve_rows(state.next_row);
+    let mut dead = Ok(DeadRows::default());
     let segments = live.map(|s| {
         let reference = SegmentRef { id: s.id, bytes: s.bytes, rows: s.rows };
-        StoredSegment::known(context, reference, Origin { begin: s.begin_ts, lsn: s.lsn })
+        let stored = StoredSegment::known(context, reference, Origin { begin: s.begin_ts, lsn: s.lsn });
+        if s.delete_generation > 0
+            && let Ok(known) = &mut dead
+        {
+            match deletes::read(context, s.id, s.delete_generation, known) {
+                Ok(rows) => stored.set_known_dead(rows),
+                Err(error) => dead = Err(error),
+            }
+        }
+        stored
     });
-    Layout::stored(table, segments.collect())
+    let segments = segments.collect();
+    Layout::stored(table, segments, dead)
+}
+
+/// Removes files of delete vectors that the manifest does not name.
+fn remove_old_deletes(context: &Context, state: &ManifestState) -> Result<()> {
+    let dir = &context.places.deletes;
+    let segments = state.tables.values().flat_map(|table| &table.segments);
+    let live: BTreeSet<_> = segments.map(|segment| (segment.id, segment.delete_generation)).collect();
+    for path in context.vfs.list(dir).map_err(|e| Error::io(dir, "list", e))? {
+        if deletes::parse_file_name(&path).is_some_and(|name| !live.contains(&name)) {
+            context.vfs.remove(&path).map_err(|e| Error::io(&path, "remove", e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes segment files that no table has, and keeps ids above all of them.

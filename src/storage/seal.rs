@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::ids::{Lsn, TableId};
 use crate::layout::Layout;
 use crate::line::LineState;
+use crate::rewrite::Rewritten;
 use crate::stored::StoredSegment;
 use std::sync::Arc;
 
@@ -57,19 +58,14 @@ impl LineState {
         self.backlog.unseal(table);
     }
 
-    /// Ends a flush whose manifest edit is durable: `segments` take the place of the rows sealed, unless those are gone.
+    /// Ends a flush whose manifest edit is durable: its segments take the place of the rows sealed, unless those are gone.
     /// Answers the segments that nothing durable refers to any more.
-    pub(crate) fn install(
-        &mut self,
-        table: TableId,
-        sealed: &Sealed,
-        segments: Vec<Arc<StoredSegment>>,
-    ) -> Vec<Arc<StoredSegment>> {
+    pub(crate) fn install(&mut self, table: TableId, sealed: &Sealed, rewritten: Rewritten) -> Vec<Arc<StoredSegment>> {
         let now = self.version.tables.get(&table).zip(sealed.layout.as_ref());
-        match now.and_then(|(now, sealed)| now.install(&sealed.sealed, &segments)) {
+        match now.and_then(|(now, sealed)| now.install(&sealed.sealed, &rewritten)) {
             Some(layout) => self.set_layout(table, layout),
             // Truncated or dropped meanwhile: the manifest names them until the next edit, which is due.
-            None => self.keep(table, segments),
+            None => self.keep(table, rewritten.segments),
         }
         let unneeded = self.backlog.reflected(table, sealed.lsn);
         self.report(0);
@@ -78,10 +74,10 @@ impl LineState {
 
     /// Puts `new` in the place of `old`, if they are all still there. If not, `table` was truncated or dropped, and the
     /// manifest names `new` until its next edit.
-    pub(crate) fn replace(&mut self, table: TableId, old: &[Arc<StoredSegment>], new: Vec<Arc<StoredSegment>>) {
+    pub(crate) fn replace(&mut self, table: TableId, old: &[Arc<StoredSegment>], new: Rewritten) {
         match self.version.tables.get(&table).and_then(|layout| layout.replace(old, &new)) {
             Some(layout) => self.set_layout(table, layout),
-            None => self.keep(table, new),
+            None => self.keep(table, new.segments),
         }
     }
 

@@ -1,14 +1,14 @@
 //! A stable view of the whole database.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{SegmentId, TableId, Timestamp};
 use crate::mem::MemBlock;
-use crate::scan::{Scan, ScanSpec};
+use crate::scan::{Scan, ScanSpec, locate, rows_at};
 use crate::segment::ColumnBlock;
 use crate::statistics::TableStatistics;
 use crate::table::TableInfo;
 use crate::version::Version;
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use std::sync::Arc;
 
 /// A stable view of the whole database. Cheap to clone; holds back reclamation while alive.
@@ -41,13 +41,14 @@ impl Snapshot {
     /// Every column of every block.
     pub fn blocks(&self, table: TableId) -> Result<Vec<BlockInfo>> {
         let layout = self.version.layout(table)?;
-        let stored = layout.stored.blocks(&layout.table.definition.key)?;
+        let stored = layout.stored.blocks(&layout.table.key)?;
+        let columns = layout.table.definition.schema.fields().len();
         let mut infos = vec![];
         for (number, block) in stored.blocks.iter().enumerate() {
-            column_block_infos(number, block, &mut infos)?;
+            column_block_infos(number, block, columns, &mut infos)?;
         }
         for (number, block) in (stored.blocks.len()..).zip(layout.mem_blocks()) {
-            mem_block_infos(number, block, &mut infos)?;
+            mem_block_infos(number, block, columns, &mut infos)?;
         }
         Ok(infos)
     }
@@ -56,11 +57,33 @@ impl Snapshot {
     pub fn scan(&self, table: TableId, spec: ScanSpec) -> Result<Scan> {
         Scan::plan(Arc::new(self.version.layout(table)?.source(self.version.timestamp)?), spec)
     }
+
+    /// Where the rows with these keys are: columns in key order, one row a key. A place is what a scan of this snapshot
+    /// gives ([`ScanSpec::places`]). A table without a key has no such rows.
+    pub fn locate(&self, table: TableId, keys: &[ArrayRef]) -> Result<Vec<Option<u64>>> {
+        let layout = self.version.layout(table)?;
+        if layout.table.has_row_numbers() {
+            return Err(Error::Unsupported(format!("table {table} has no key to find rows by")));
+        }
+        let source = layout.source(self.version.timestamp)?;
+        locate(&source, &layout.table.key, keys)
+    }
+
+    /// Columns `projection` of the rows at `places` of this snapshot, in the order asked for.
+    pub fn rows_at(&self, table: TableId, places: &UInt64Array, projection: &[usize]) -> Result<RecordBatch> {
+        let layout = self.version.layout(table)?;
+        rows_at(&layout.source(self.version.timestamp)?, places, projection)
+    }
+
+    /// The version seen.
+    pub(crate) fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
 }
 
-fn column_block_infos(number: usize, block: &ColumnBlock, infos: &mut Vec<BlockInfo>) -> Result<()> {
+fn column_block_infos(number: usize, block: &ColumnBlock, columns: usize, infos: &mut Vec<BlockInfo>) -> Result<()> {
     let footer = block.footer()?;
-    infos.extend(footer.columns.iter().enumerate().map(|(column, chunk)| BlockInfo {
+    infos.extend(footer.columns.iter().take(columns).enumerate().map(|(column, chunk)| BlockInfo {
         block: number,
         segment: Some(block.segment().id()),
         column,
@@ -74,8 +97,8 @@ fn column_block_infos(number: usize, block: &ColumnBlock, infos: &mut Vec<BlockI
     Ok(())
 }
 
-fn mem_block_infos(number: usize, block: &MemBlock, infos: &mut Vec<BlockInfo>) -> Result<()> {
-    infos.extend(block.summary()?.iter().enumerate().map(|(column, summary)| BlockInfo {
+fn mem_block_infos(number: usize, block: &MemBlock, columns: usize, infos: &mut Vec<BlockInfo>) -> Result<()> {
+    infos.extend(block.summary()?.iter().take(columns).enumerate().map(|(column, summary)| BlockInfo {
         block: number,
         segment: None,
         column,

@@ -1,12 +1,9 @@
 //! What storage knows of a table without reading it: row counts, bounds, NULLs, clustering.
 
 use crate::error::Result;
-use crate::mem::MemBlock;
+use crate::layout::Layout;
 use crate::segment::ColumnSummary;
-use crate::stored::SegmentList;
-use crate::table::TableDefinition;
 use arrow::array::ArrayRef;
-use std::sync::Arc;
 
 /// What storage knows of a table without reading it.
 #[derive(Clone, Debug)]
@@ -15,6 +12,9 @@ pub struct TableStatistics {
     pub rows: u64,
     /// Whether a scan in block order yields ascending keys (sorted blocks that do not overlap, no mem rows).
     pub clustered: bool,
+    /// Rows that are deleted but still counted in what is known of the columns: with any, numbers of NULLs are upper bounds, and
+    /// minima and maxima merely bounds.
+    pub dead_rows: u64,
     /// Per column.
     pub columns: Vec<ColumnStatistics>,
 }
@@ -22,13 +22,13 @@ pub struct TableStatistics {
 /// What storage knows of a column.
 #[derive(Clone, Debug)]
 pub struct ColumnStatistics {
-    /// Exact number of NULLs.
+    /// Exact number of NULLs, unless rows were deleted.
     pub nulls: u64,
     /// Exact minimum (length 1), or a bound when `min_max_exact` is false.
     pub min: Option<ArrayRef>,
     /// Exact maximum, likewise.
     pub max: Option<ArrayRef>,
-    /// False for truncated strings.
+    /// False for truncated strings, and when rows were deleted.
     pub min_max_exact: bool,
     /// Estimated distinct values.
     pub distinct: Option<u64>,
@@ -37,30 +37,28 @@ pub struct ColumnStatistics {
 }
 
 impl TableStatistics {
-    /// Statistics of the rows in `stored` and `mem`.
-    pub(crate) fn of<'a>(
-        definition: &TableDefinition,
-        stored: &SegmentList,
-        mem: impl Iterator<Item = &'a Arc<MemBlock>>,
-    ) -> Result<TableStatistics> {
-        let mut columns = stored.summary(definition.schema.fields().len())?.as_ref().clone();
-        let mut mem_rows = 0;
-        for block in mem {
-            mem_rows += block.rows() as u64;
+    /// Statistics of the rows of `layout`.
+    pub(crate) fn of(layout: &Layout) -> Result<TableStatistics> {
+        let table = &layout.table;
+        let mut columns = layout.stored.summary(table.schema.fields().len())?.as_ref().clone();
+        for block in layout.mem_blocks() {
             columns.iter_mut().zip(block.summary()?).for_each(|(total, column)| total.merge(column));
         }
-        let clustered = mem_rows == 0 && stored.blocks(&definition.key)?.clustered;
-        let columns = columns.into_iter().map(known).collect();
-        Ok(TableStatistics { rows: stored.rows + mem_rows, clustered, columns })
+        let has_order = !table.definition.key.is_empty() && layout.mem_rows() == 0;
+        let clustered = has_order && layout.stored.blocks(&table.key)?.clustered;
+        let dead_rows = layout.dead.rows();
+        columns.truncate(table.definition.schema.fields().len());
+        let columns = columns.into_iter().map(|summary| known(summary, dead_rows == 0)).collect();
+        Ok(TableStatistics { rows: layout.rows(), clustered, dead_rows, columns })
     }
 }
 
-fn known(summary: ColumnSummary) -> ColumnStatistics {
+fn known(summary: ColumnSummary, all_alive: bool) -> ColumnStatistics {
     ColumnStatistics {
         nulls: summary.nulls,
         min: summary.bounds.min,
         max: summary.bounds.max,
-        min_max_exact: summary.bounds.exact,
+        min_max_exact: summary.bounds.exact && all_alive,
         distinct: summary.distinct.map(|sketch| sketch.estimate()),
         raw_bytes: summary.raw_bytes,
     }

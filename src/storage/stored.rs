@@ -10,7 +10,7 @@ use crate::ids::{Lsn, SegmentId, Timestamp};
 use crate::segment::{BLOCK_ROWS_MAX, ColumnBlock, ColumnSummary, Segment, SegmentMeta, compare, segment_file_name};
 use arrow::array::{Array, ArrayRef};
 use std::cmp::Ordering as Order;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What names a segment in log records.
@@ -41,6 +41,8 @@ pub(crate) struct StoredSegment {
     referenced: AtomicBool,
     /// Known once committed.
     origin: OnceLock<Origin>,
+    /// Deleted rows that the manifest knows of.
+    known_dead: AtomicU64,
 }
 
 impl StoredSegment {
@@ -61,7 +63,8 @@ impl StoredSegment {
         let path = context.places.segments.join(segment_file_name(reference.id));
         let segment = Segment::open(context.vfs.clone(), context.frames.clone(), &path, reference.id);
         let referenced = AtomicBool::new(referenced);
-        Arc::new(StoredSegment { reference, segment, context: context.clone(), referenced, origin: OnceLock::new() })
+        let (context, origin, known_dead) = (context.clone(), OnceLock::new(), AtomicU64::new(0));
+        Arc::new(StoredSegment { reference, segment, context, referenced, origin, known_dead })
     }
 
     /// Notes which commits the rows come from. They never change.
@@ -73,6 +76,16 @@ impl StoredSegment {
     /// Which commits the rows come from; `None` before they are committed.
     pub(crate) fn origin(&self) -> Option<Origin> {
         self.origin.get().copied()
+    }
+
+    /// Deleted rows that the manifest knows of. They only grow in number, so equal numbers mean the same rows.
+    pub(crate) fn known_dead(&self) -> u64 {
+        self.known_dead.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the manifest knows of so many.
+    pub(crate) fn set_known_dead(&self, rows: u64) {
+        self.known_dead.store(rows, Ordering::Relaxed);
     }
 
     /// Keeps the file: something durable is about to refer to it.

@@ -1,21 +1,29 @@
 //! What a table is: its definition, fixed from creation to drop, and the check that rows fit it.
 //!
+//! Every table has a key that tells its rows apart: the one it was defined with, or a row number, a hidden last column that counts
+//! the rows ever added. Log records name rows by it, and tables are in its order.
+//!
 //! Storage compares data types only. Field metadata is kept but never read, and a column declared without NULLs is
 //! checked here because encoders rely on it.
 
 use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+/// Name of the hidden column, for who looks at files.
+const ROW_NUMBER: &str = "row number";
 
 /// What a new table is.
 #[derive(Clone, Debug)]
 pub struct TableDefinition {
     /// Columns. Metadata is kept.
     pub schema: SchemaRef,
-    /// Columns that rows are clustered by, ascending, NULLs last; empty means arrival order.
+    /// Columns that rows are clustered by, ascending, NULLs last, and that tell them apart: no two rows may have the same
+    /// key. Empty means arrival order.
     pub key: Vec<usize>,
 }
 
@@ -67,6 +75,12 @@ impl TableDefinition {
 pub(crate) struct Table {
     pub(crate) id: TableId,
     pub(crate) definition: TableDefinition,
+    /// Columns as stored: those of the definition, and the row number when it has no key.
+    pub(crate) schema: SchemaRef,
+    /// Columns that tell rows apart and order them.
+    pub(crate) key: Vec<usize>,
+    /// The next row number.
+    next_row: AtomicI64,
     /// Carried by every record that touches the table and compared at the line.
     pub(crate) schema_version: u32,
     /// Known once committed.
@@ -86,12 +100,43 @@ impl Table {
         {
             return Err(Error::Unsupported(format!("column \"{}\" of dictionary type cannot be stored", field.name())));
         }
-        Ok(Arc::new(Table { id, definition, schema_version: 1, created_at: OnceLock::new() }))
+        Ok(Arc::new(Table::with(id, definition, 1, OnceLock::new())))
     }
 
     /// A table the manifest knows.
     pub(crate) fn known(id: TableId, definition: TableDefinition, schema_version: u32, at: Timestamp) -> Arc<Table> {
-        Arc::new(Table { id, definition, schema_version, created_at: OnceLock::from(at) })
+        Arc::new(Table::with(id, definition, schema_version, OnceLock::from(at)))
+    }
+
+    fn with(id: TableId, definition: TableDefinition, schema_version: u32, created_at: OnceLock<Timestamp>) -> Table {
+        let (mut schema, mut key) = (definition.schema.clone(), definition.key.clone());
+        if key.is_empty() {
+            key.push(schema.fields().len());
+            let number = Arc::new(Field::new(ROW_NUMBER, DataType::Int64, false));
+            let fields: Vec<_> = schema.fields().iter().cloned().chain([number]).collect();
+            schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+        }
+        Table { id, definition, schema, key, next_row: AtomicI64::new(1), schema_version, created_at }
+    }
+
+    /// Whether rows are told apart by a number that the table's definition does not know.
+    pub(crate) fn has_row_numbers(&self) -> bool {
+        self.definition.key.is_empty()
+    }
+
+    /// The row number to go on with.
+    pub(crate) fn next_row(&self) -> i64 {
+        self.next_row.load(Ordering::Relaxed)
+    }
+
+    /// Never gives out row numbers below this one.
+    pub(crate) fn reserve_rows(&self, next: i64) {
+        self.next_row.fetch_max(next, Ordering::Relaxed);
+    }
+
+    /// Schema of a batch of keys.
+    pub(crate) fn key_schema(&self) -> Result<SchemaRef> {
+        Ok(Arc::new(self.schema.project(&self.key)?))
     }
 
     /// Notes which commit created it.
@@ -105,7 +150,7 @@ impl Table {
         self.created_at.get().copied()
     }
 
-    /// `batch` under this table's schema, if its columns have the right types and NULLs only where allowed.
+    /// `batch` as it is stored, if its columns have the right types and NULLs only where allowed.
     pub(crate) fn fit(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let schema = &self.definition.schema;
         if batch.num_columns() != schema.fields().len() {
@@ -127,15 +172,20 @@ impl Table {
                 return Err(Error::SchemaMismatch { table: self.id, detail });
             }
         }
+        let mut columns = batch.columns().to_vec();
+        if self.has_row_numbers() {
+            let rows = batch.num_rows() as i64;
+            let first = self.next_row.fetch_add(rows, Ordering::Relaxed);
+            columns.push(Arc::new(Int64Array::from_iter_values(first..first + rows)));
+        }
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)?)
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::datatypes::{Field, Schema};
 
     #[test]
     fn definition_round_trips_with_metadata_and_cut_bytes_are_errors() {

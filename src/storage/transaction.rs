@@ -8,12 +8,13 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{TableId, Timestamp};
 use crate::mem::{MemBlock, MemList, Merging, batch_bytes};
+use crate::scan::{place_parts, rows_at};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::snapshot::Snapshot;
 use crate::table::{Table, TableDefinition};
 use crate::version::Version;
 use crate::writes::{TableWrites, WriteSet};
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt64Array};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,10 +65,28 @@ impl Transaction {
         overlay.insert(Arc::new(version)).clone()
     }
 
-    /// Moves to the newest published snapshot (READ COMMITTED: before each statement). Own writes stay.
-    pub fn refresh(&mut self) {
-        self.base = self.engine.published();
+    /// Moves to the newest published snapshot (READ COMMITTED: before each statement). Own writes stay; `Conflict`, and the
+    /// old snapshot, when a row that was deleted here has been changed by a transaction that committed since.
+    pub fn refresh(&mut self) -> Result<()> {
+        let newest = self.engine.published();
+        self.writes.relocate(&newest)?;
+        self.base = newest;
         *self.overlay.get_mut() = None;
+        Ok(())
+    }
+
+    /// Remembers the writes so far.
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint { writes: self.writes.clone() }
+    }
+
+    /// Forgets the writes since `savepoint`. `Conflict` as for [`Transaction::refresh`].
+    pub fn rollback_to(&mut self, savepoint: &Savepoint) -> Result<()> {
+        let mut writes = savepoint.writes.clone();
+        writes.relocate(&self.base)?;
+        self.writes = writes;
+        *self.overlay.get_mut() = None;
+        Ok(())
     }
 
     /// True once anything was written.
@@ -125,16 +144,58 @@ impl Transaction {
         }
         let block = self.buffer(&batch)?;
         let writes = self.writes_to(table)?;
-        writes.rows.push(block)?;
+        writes.rows.push(block, &mut writes.dead)?;
         if writes.rows.rows < BLOCK_ROWS_MAX as u64 && writes.rows.bytes <= BUFFER_BYTES_MAX {
             return Ok(());
         }
-        let buffered = std::mem::take(&mut writes.rows);
-        let loaded = self.load(table, buffered.blocks.iter().map(|block| block.batch.clone()));
+        // What stays in memory if this fails is still there.
+        let before = writes.clone();
+        let live = before.rows.blocks.iter().map(|block| block.live_rows(&before.dead)).collect::<Result<Vec<_>>>()?;
+        writes.rows = MemList::default();
+        before.rows.blocks.iter().for_each(|block| drop(writes.dead.remove(block.id)));
+        let loaded = self.load(table, live);
         if loaded.is_err() {
-            self.writes_to(table)?.rows = buffered;
+            *self.writes_to(table)? = before;
         }
         loaded
+    }
+
+    /// Deletes rows by their places in `snapshot`, which must be one of this transaction's own since the last refresh. Rows
+    /// named twice and rows that this transaction has deleted already are passed over; how many were deleted now.
+    pub fn delete(&mut self, snapshot: &Snapshot, table: TableId, places: &UInt64Array) -> Result<u64> {
+        let (layout, timestamp) = (snapshot.version().layout(table)?, snapshot.timestamp());
+        if timestamp != self.base.timestamp {
+            return Err(Error::Unsupported("a place belongs to the snapshot that was scanned".into()));
+        }
+        let source = layout.source(timestamp)?;
+        let key = self.table(table)?.key.clone();
+        let account = self.engine.context().mem_account.clone();
+        let mut places: Vec<u64> = places.values().to_vec();
+        places.sort_unstable();
+        places.dedup();
+        let (mut dead, mut of_others, mut count) = (self.writes_to(table)?.dead.clone(), vec![], 0);
+        for of_block in places.chunk_by(|a, b| place_parts(*a).0 == place_parts(*b).0) {
+            let (number, last) = place_parts(of_block[of_block.len() - 1]);
+            let block = source.blocks.get(number).filter(|block| last < block.row_count());
+            let block = block.ok_or_else(|| Error::Unsupported(format!("no row at place {number}:{last}")))?;
+            let is_own = self.writes_to(table)?.is_own(block.id);
+            for &place in of_block {
+                let row = place_parts(place).1;
+                if dead.insert(block.id, row) {
+                    count += 1;
+                    if !is_own {
+                        of_others.push(place);
+                    }
+                }
+            }
+        }
+        if !of_others.is_empty() {
+            let keys = rows_at(&source, &UInt64Array::from(of_others), &key)?;
+            let keys = MemBlock::new(&keys, &account)?;
+            self.writes_to(table)?.deleted.add(keys);
+        }
+        self.writes_to(table)?.dead = dead;
+        Ok(count)
     }
 
     /// Memory for a batch; when there is none, what others have committed is flushed first.
@@ -164,7 +225,7 @@ impl Transaction {
     fn add(&mut self, table: TableId, bulk: Bulk) -> Result<()> {
         let writes = self.writes_to(table)?;
         match bulk {
-            Bulk::Mem(blocks) => writes.rows.extend(&MemList::unmerged(blocks)),
+            Bulk::Mem(blocks) => writes.rows.extend(&MemList::unmerged(blocks), &mut writes.dead),
             Bulk::Segments(segments) => {
                 writes.segments.extend(segments);
                 Ok(())
@@ -195,7 +256,7 @@ impl Transaction {
 
     /// Commits: durable, published, then returns. A transaction that wrote nothing writes nothing.
     pub fn commit(mut self) -> Result<Timestamp> {
-        self.writes.prune();
+        self.writes.settle()?;
         if self.writes.is_empty() {
             return Ok(self.base.timestamp);
         }
@@ -207,6 +268,12 @@ impl Transaction {
         // Segments written lose their last reference here, and with it their files.
         drop(self);
     }
+}
+
+/// What a transaction had written at some moment.
+#[derive(Clone, Debug)]
+pub struct Savepoint {
+    writes: WriteSet,
 }
 
 /// Takes batches in arrival order and makes blocks of them in parallel. `push` blocks when encoders are behind.

@@ -2,18 +2,26 @@
 //!
 //! The same [`WriteSet`] is laid over a snapshot to show a transaction its own writes, encoded into the log record, and
 //! applied by the line: one definition of what a write means.
+//!
+//! A deleted row is known twice: by key, which is what the log says, and by its place in the blocks of the version the
+//! transaction looked at. When blocks have moved since, or another transaction may have been first, the places are *doubtful*:
+//! they are found again by key, and a row that is not there any more is a conflict.
 
+use crate::dead::{BlockId, DeadRows};
 use crate::error::{Error, Result};
 use crate::ids::TableId;
 use crate::layout::Layout;
-use crate::mem::{MemList, Merging};
+use crate::mem::{MemBlock, MemList, Merging};
+use crate::scan::{locate, place_parts};
 use crate::stored::StoredSegment;
 use crate::table::Table;
 use crate::version::Version;
+use arrow::util::display::array_value_to_string;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The change a transaction makes to one table. Created comes first, then truncation, then rows; a drop excludes the rest.
+/// The change a transaction makes to one table. Created comes first, then truncation, then deleted rows, then new ones; a drop
+/// excludes the rest.
 #[derive(Clone, Debug)]
 pub(crate) struct TableWrites {
     pub(crate) table: Arc<Table>,
@@ -22,6 +30,10 @@ pub(crate) struct TableWrites {
     pub(crate) truncated: bool,
     pub(crate) rows: MemList,
     pub(crate) segments: Vec<Arc<StoredSegment>>,
+    /// Keys of rows of others that were deleted, as blocks so that their memory counts.
+    pub(crate) deleted: MemList,
+    /// Rows deleted: those of others, where they were, and own ones.
+    pub(crate) dead: DeadRows,
 }
 
 impl TableWrites {
@@ -34,12 +46,87 @@ impl TableWrites {
             truncated: false,
             rows: MemList::default(),
             segments: vec![],
+            deleted: MemList::default(),
+            dead: DeadRows::default(),
         }
+    }
+
+    /// `layout` with these rows and without those.
+    fn change(&self, layout: &Layout, merging: Merging) -> Result<Arc<Layout>> {
+        layout.change(&self.rows, &self.segments, &self.dead, merging)
+    }
+
+    /// Whether a block is one of this transaction's own.
+    pub(crate) fn is_own(&self, block: BlockId) -> bool {
+        match block {
+            BlockId::Stored(segment, _) => self.segments.iter().any(|own| own.reference.id == segment),
+            BlockId::Mem(_) => self.rows.blocks.iter().any(|own| own.id == block),
+        }
+    }
+
+    /// Leaves out own rows in memory that were deleted again.
+    fn settle(&mut self) -> Result<()> {
+        let mut blocks = Vec::with_capacity(self.rows.blocks.len());
+        for block in &self.rows.blocks {
+            if self.dead.of(block.id).is_none() {
+                blocks.push(block.clone());
+                continue;
+            }
+            let live = block.live_rows(&self.dead)?;
+            if live.num_rows() > 0 {
+                blocks.push(block.with_rows(live)?);
+            }
+            self.dead.remove(block.id);
+        }
+        self.rows = MemList::unmerged(blocks);
+        Ok(())
+    }
+
+    /// Whether the rows deleted are where these writes have them, and nobody else has deleted them.
+    fn fits(&self, layout: &Layout) -> bool {
+        let mut others = self.dead.blocks().filter(|(block, _)| !self.is_own(*block));
+        others.all(|(block, mask)| {
+            let is_clear = |dead: &crate::dead::DeadMask| dead.is_disjoint(mask);
+            layout.has_block(block) && layout.dead.of(block).is_none_or(|dead| is_clear(dead))
+        })
+    }
+
+    /// Finds the rows deleted again, in `layout`.
+    fn relocate(&mut self, layout: &Layout, version: &Version) -> Result<()> {
+        let others: Vec<BlockId> = self.dead.blocks().map(|(block, _)| block).filter(|b| !self.is_own(*b)).collect();
+        others.into_iter().for_each(|block| drop(self.dead.remove(block)));
+        let source = layout.source(version.timestamp)?;
+        for keys in &self.deleted.blocks {
+            let places = locate(&source, &self.table.key, keys.batch.columns())?;
+            for (row, place) in places.into_iter().enumerate() {
+                let Some((block, place_row)) = place.map(place_parts) else {
+                    return Err(self.conflict(keys, row));
+                };
+                self.dead.insert(source.blocks[block].id, place_row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Another transaction changed the row whose key is row `row` of `keys`.
+    fn conflict(&self, keys: &MemBlock, row: usize) -> Error {
+        let key = if self.table.has_row_numbers() {
+            vec![]
+        } else {
+            let values = keys.batch.columns().iter();
+            values.map(|values| array_value_to_string(values, row).unwrap_or_default()).collect()
+        };
+        Error::Conflict { table: self.table.id, key }
     }
 
     /// Whether the table stays as it is.
     fn is_nothing(&self) -> bool {
-        !self.created && !self.dropped && !self.truncated && self.rows.rows == 0 && self.segments.is_empty()
+        !self.created
+            && !self.dropped
+            && !self.truncated
+            && self.rows.rows == 0
+            && self.segments.is_empty()
+            && self.deleted.rows == 0
     }
 }
 
@@ -55,9 +142,47 @@ impl WriteSet {
         self.tables.is_empty()
     }
 
-    /// Leaves out tables that were written to without any effect.
-    pub(crate) fn prune(&mut self) {
+    /// Leaves out rows that were deleted again, and tables that were written to without any effect.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        self.tables.values_mut().try_for_each(TableWrites::settle)?;
         self.tables.retain(|_, writes| !writes.is_nothing());
+        Ok(())
+    }
+
+    /// Whether the rows deleted are where these writes have them, and nobody else has deleted them.
+    pub(crate) fn fits(&self, version: &Version) -> bool {
+        let with_layouts = self.tables.iter().filter_map(|(id, writes)| Some((writes, version.tables.get(id)?)));
+        with_layouts.into_iter().all(|(writes, layout)| writes.deleted.rows == 0 || writes.fits(layout))
+    }
+
+    /// Finds the rows deleted, in the version that the records before these writes lead to. A row that is not there was deleted by
+    /// a later record, which the segments reflect already.
+    pub(crate) fn find_rows(&mut self, version: &Version) -> Result<()> {
+        for (id, writes) in &mut self.tables {
+            let Some(layout) = version.tables.get(id).filter(|_| writes.deleted.rows > 0) else { continue };
+            let source = layout.source(version.timestamp)?;
+            for keys in &writes.deleted.blocks {
+                for place in locate(&source, &writes.table.key, keys.batch.columns())?.into_iter().flatten() {
+                    let (block, row) = place_parts(place);
+                    writes.dead.insert(source.blocks[block].id, row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the rows deleted again, in `version`; `Conflict` when another transaction deleted or changed one. Tables that
+    /// vanished are passed over: the line refuses such a commit.
+    pub(crate) fn relocate(&mut self, version: &Version) -> Result<()> {
+        for (id, writes) in &mut self.tables {
+            if let Some(layout) = version.tables.get(id)
+                && writes.deleted.rows > 0
+                && !writes.fits(layout)
+            {
+                writes.relocate(layout, version)?;
+            }
+        }
+        Ok(())
     }
 
     /// The first table that another transaction changed so that these writes no longer fit.
@@ -83,8 +208,8 @@ impl WriteSet {
             let layout = match version.tables.get(id) {
                 _ if writes.dropped => None,
                 None if !writes.created => continue,
-                Some(layout) if !writes.truncated => Some(layout.append(&writes.rows, &writes.segments, merging)?),
-                _ => Some(Layout::empty(writes.table.clone()).append(&writes.rows, &writes.segments, merging)?),
+                Some(layout) if !writes.truncated => Some(writes.change(layout, merging)?),
+                _ => Some(writes.change(&Layout::empty(writes.table.clone()), merging)?),
             };
             changed.push((*id, layout));
         }

@@ -1,7 +1,7 @@
 //! What the optimizer may know of a table, and what it may guess about a scan with conditions.
 //!
 //! Without conditions everything is exact, because a snapshot knows exactly which rows it sees: COUNT(*) and, where bounds
-//! are exact, MIN and MAX are answered without a scan. With conditions everything is an estimate: values are taken to be
+//! are exact, MIN and MAX are answered without a scan. Once rows are deleted only their number still is. With conditions everything is an estimate: values are taken to be
 //! spread evenly between the bounds, columns to be independent, strings to match patterns rarely.
 
 use super::bounds::as_integers;
@@ -25,7 +25,8 @@ const UNKNOWN_SELECTIVITY: f64 = 0.3;
 
 /// Statistics of the whole table, one column each.
 pub(crate) fn table_statistics(statistics: &TableStatistics, schema: &SchemaRef) -> Statistics {
-    let column_statistics: Vec<ColumnStatistics> = statistics.columns.iter().map(column_statistics).collect();
+    let column_statistics: Vec<ColumnStatistics> =
+        statistics.columns.iter().map(|column| column_statistics(column, statistics.dead_rows == 0)).collect();
     let bytes = statistics.columns.iter().map(|column| column.raw_bytes as usize).sum();
     debug_assert_eq!(column_statistics.len(), schema.fields().len());
     Statistics {
@@ -35,14 +36,18 @@ pub(crate) fn table_statistics(statistics: &TableStatistics, schema: &SchemaRef)
     }
 }
 
-fn column_statistics(column: &lightning_storage::ColumnStatistics) -> ColumnStatistics {
+fn column_statistics(column: &lightning_storage::ColumnStatistics, all_alive: bool) -> ColumnStatistics {
     let bound = |array: &Option<ArrayRef>| match array.as_ref().and_then(|a| ScalarValue::try_from_array(a, 0).ok()) {
         Some(value) if column.min_max_exact => Precision::Exact(value),
         Some(value) => Precision::Inexact(value),
         None => Precision::Absent,
     };
     ColumnStatistics {
-        null_count: Precision::Exact(column.nulls as usize),
+        null_count: if all_alive {
+            Precision::Exact(column.nulls as usize)
+        } else {
+            Precision::Inexact(column.nulls as usize)
+        },
         min_value: bound(&column.min),
         max_value: bound(&column.max),
         sum_value: Precision::Absent,

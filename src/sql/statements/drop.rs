@@ -180,7 +180,7 @@ pub(super) async fn truncate(run: &Run, truncate: &Truncate) -> Result<Outcome> 
     let mut write = run.session.transactions.write(&run.session.instance)?;
     write
         .blocking(move |txn| {
-            txn.refresh();
+            txn.refresh()?;
             tables.into_iter().try_for_each(|table| txn.truncate(table)).map_err(Error::from)
         })
         .await?;

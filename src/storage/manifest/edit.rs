@@ -8,9 +8,10 @@
 //!   3 add         8 table, 8 segment, 8 begin, 8 end (0: none), 8 lsn, 8 rows, 8 bytes, 8 delete generation
 //!   4 remove      8 table, 8 segment
 //!   5 truncate    8 table, 8 at
-//!   6 flushed     8 table, 8 lsn
+//!   6 flushed     8 table, 8 lsn, 8 next row number
 //!   7 checkpoint  8 lsn, 8 durable lsn, 8 timestamp
 //!   8 next ids    8 table, 8 segment
+//!   9 deletes     8 table, 8 segment, 8 generation
 //! ```
 
 use crate::error::Error;
@@ -87,6 +88,17 @@ pub(crate) enum ManifestEdit {
         table: TableId,
         /// Replay skips up to here.
         lsn: Lsn,
+        /// Row numbers below this one were given out.
+        next_row: i64,
+    },
+    /// The deleted rows of a segment are in this file of delete vectors.
+    Deletes {
+        /// The table.
+        table: TableId,
+        /// The segment.
+        segment: SegmentId,
+        /// Number of the file.
+        generation: u64,
     },
     /// All records at or below `lsn` are in segments.
     Checkpoint {
@@ -136,7 +148,8 @@ fn encode_edit(edit: &ManifestEdit, out: &mut Vec<u8>) -> Result<(), Error> {
         }
         ManifestEdit::RemoveSegment { table, segment } => put(out, 4, &[table.0, segment.0]),
         ManifestEdit::Truncate { table, at } => put(out, 5, &[table.0, at.0]),
-        ManifestEdit::FlushedLsn { table, lsn } => put(out, 6, &[table.0, lsn.0]),
+        ManifestEdit::FlushedLsn { table, lsn, next_row } => put(out, 6, &[table.0, lsn.0, *next_row as u64]),
+        ManifestEdit::Deletes { table, segment, generation } => put(out, 9, &[table.0, segment.0, *generation]),
         ManifestEdit::Checkpoint { lsn, durable_lsn, timestamp } => put(out, 7, &[lsn.0, durable_lsn.0, timestamp.0]),
         ManifestEdit::NextIds { table, segment } => put(out, 8, &[table.0, segment.0]),
     }
@@ -175,7 +188,16 @@ fn decode_edit(bytes: &mut &[u8]) -> Result<ManifestEdit, String> {
         }
         4 => ManifestEdit::RemoveSegment { table: TableId(take_u64(bytes)?), segment: SegmentId(take_u64(bytes)?) },
         5 => ManifestEdit::Truncate { table: TableId(take_u64(bytes)?), at: Timestamp(take_u64(bytes)?) },
-        6 => ManifestEdit::FlushedLsn { table: TableId(take_u64(bytes)?), lsn: Lsn(take_u64(bytes)?) },
+        6 => ManifestEdit::FlushedLsn {
+            table: TableId(take_u64(bytes)?),
+            lsn: Lsn(take_u64(bytes)?),
+            next_row: take_u64(bytes)? as i64,
+        },
+        9 => ManifestEdit::Deletes {
+            table: TableId(take_u64(bytes)?),
+            segment: SegmentId(take_u64(bytes)?),
+            generation: take_u64(bytes)?,
+        },
         7 => ManifestEdit::Checkpoint {
             lsn: Lsn(take_u64(bytes)?),
             durable_lsn: Lsn(take_u64(bytes)?),

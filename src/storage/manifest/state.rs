@@ -6,7 +6,7 @@ use crate::table::TableDefinition;
 use std::collections::BTreeMap;
 
 /// The version of everything in a database directory; the only one this program reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// The manifest's content.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct TableState {
     pub(crate) created_at: Timestamp,
     /// Its records at or below are in its segments.
     pub(crate) flushed_lsn: Lsn,
+    /// Row numbers below this one were given out.
+    pub(crate) next_row: i64,
     /// Its segments, in the order they were added.
     pub(crate) segments: Vec<SegmentRecord>,
 }
@@ -70,6 +72,7 @@ impl ManifestState {
                     schema_version: *schema_version,
                     created_at: *created_at,
                     flushed_lsn: Lsn(0),
+                    next_row: 1,
                     segments: Vec::new(),
                 };
                 if self.tables.insert(*table, state).is_some() {
@@ -100,7 +103,15 @@ impl ManifestState {
                     }
                 }
             }
-            ManifestEdit::FlushedLsn { table, lsn } => self.table(*table)?.flushed_lsn = *lsn,
+            ManifestEdit::FlushedLsn { table, lsn, next_row } => {
+                let table = self.table(*table)?;
+                (table.flushed_lsn, table.next_row) = (*lsn, *next_row);
+            }
+            ManifestEdit::Deletes { table, segment, generation } => {
+                let segments = &mut self.table(*table)?.segments;
+                let found = segments.iter_mut().find(|s| s.id == *segment);
+                found.ok_or_else(|| format!("table {table} has no segment {segment}"))?.delete_generation = *generation;
+            }
             ManifestEdit::Checkpoint { lsn, durable_lsn, timestamp } => {
                 if lsn > durable_lsn {
                     return Err(format!("checkpoint {lsn} is above the durable record {durable_lsn}"));
@@ -140,7 +151,7 @@ impl ManifestState {
                 schema_version: state.schema_version,
                 created_at: state.created_at,
             });
-            edits.push(ManifestEdit::FlushedLsn { table, lsn: state.flushed_lsn });
+            edits.push(ManifestEdit::FlushedLsn { table, lsn: state.flushed_lsn, next_row: state.next_row });
             edits.extend(state.segments.iter().map(|&segment| ManifestEdit::AddSegment { table, segment }));
         }
         edits

@@ -77,7 +77,7 @@ fn random_edit(state: &ManifestState, rng: &mut Rng) -> ManifestEdit {
     match rng.u8(..20) {
         0 => ManifestEdit::DropTable { table },
         1 => ManifestEdit::Truncate { table, at: Timestamp(rng.u64(1..1000)) },
-        2..4 => ManifestEdit::FlushedLsn { table, lsn: Lsn(rng.u64(..1000)) },
+        2..4 => ManifestEdit::FlushedLsn { table, lsn: Lsn(rng.u64(..1000)), next_row: rng.i64(1..1000) },
         4..6 => {
             let lsn = rng.u64(..1000);
             ManifestEdit::Checkpoint {
@@ -171,7 +171,7 @@ fn edits_that_make_no_sense_are_refused_and_change_nothing() {
         ManifestEdit::RemoveSegment { table, segment: SegmentId(1) },
         ManifestEdit::Checkpoint { lsn: Lsn(2), durable_lsn: Lsn(1), timestamp: Timestamp(1) },
     ] {
-        let good = ManifestEdit::FlushedLsn { table, lsn: Lsn(5) };
+        let good = ManifestEdit::FlushedLsn { table, lsn: Lsn(5), next_row: 1 };
         assert_eq!(manifest.append(&[good, bad]).unwrap_err().kind(), ErrorKind::Invalid);
         assert_eq!(bytes(manifest.state()), before);
     }
@@ -415,10 +415,10 @@ fn a_missing_manifest_is_damage() {
 #[test]
 fn another_format_version_is_refused_by_name() {
     let vfs = FaultyVfs::new(1);
-    open(&vfs).unwrap().append(&[ManifestEdit::Format { version: 2 }]).unwrap();
+    open(&vfs).unwrap().append(&[ManifestEdit::Format { version: 9 }]).unwrap();
     let error = open(&vfs).unwrap_err();
     assert!(matches!(error, Error::NotADatabase { .. }));
-    assert!(error.to_string().contains("format version 2, this program reads version 1"), "{error}");
+    assert!(error.to_string().contains("format version 9, this program reads version 2"), "{error}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod condition;
 mod metrics;
 mod morsel;
 mod output;
+mod place;
 mod plan;
 mod reader;
 mod source;
@@ -32,6 +33,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use place::{locate, place_parts, rows_at};
 pub(crate) use source::{BlockSource, ScanSource};
 
 pub use metrics::ScanMetrics;

@@ -122,10 +122,8 @@ pub(super) fn visible_rows(plan: &Plan, morsel: &Morsel, columns: &MorselColumns
         expected = rows.end;
     }
     mask.clear(expected - start, morsel.rows.end - expected);
-    if let Some(visible) = &plan.source.blocks[morsel.block].visible {
-        for at in (0..mask.rows).step_by(64) {
-            mask.and_word(at, visible.window(start + at), (mask.rows - at).min(64));
-        }
+    if let Some(dead) = &plan.source.blocks[morsel.block].dead {
+        dead.clear_in(&mut mask, start);
     }
     if let MorselColumns::Encoded { block, footer, .. } = columns {
         hide_by_timestamp(block, footer, plan.source.snapshot, morsel, &mut mask)?;

@@ -8,7 +8,7 @@ use super::spec::ScanSpec;
 use crate::error::{Error, Result};
 use crate::segment::ZONE_ROWS;
 use arrow::array::ArrayRef;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,7 +88,9 @@ impl Scan {
     pub(super) fn plan_range(source: Arc<ScanSource>, spec: ScanSpec, rows: RowRange) -> Result<Scan> {
         check_columns(&spec, &source.schema)?;
         let conditions = Condition::bind_all(&spec.predicates, &source.schema)?;
-        let fields: Vec<_> = spec.projection.iter().map(|column| source.schema.fields()[*column].clone()).collect();
+        let projected = spec.projection.iter().map(|column| source.schema.fields()[*column].clone());
+        let place = spec.places.then(|| Arc::new(Field::new("place", DataType::UInt64, false)));
+        let fields: Vec<_> = projected.chain(place).collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, source.schema.metadata().clone()));
         let mut plan = Plan { source, rows, spec, schema, conditions, morsels: Vec::new(), zones: 0, zones_pruned: 0 };
         plan.cut()?;

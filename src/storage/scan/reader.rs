@@ -4,12 +4,14 @@ use super::condition::{Condition, Conditions};
 use super::metrics::LocalMetrics;
 use super::morsel::{MorselColumns, visible_rows};
 use super::output::Output;
+use super::place::place;
 use super::plan::{Morsel, Plan, Scan};
+use super::spec::ScanSpec;
 use crate::codec::{ColumnBuilder, Mask};
 use crate::error::{Error, Result};
 use crate::predicate::RowFilter;
 use crate::segment::ZONE_ROWS;
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::{filter, prep_null_mask_filter};
 use arrow::datatypes::Schema;
 use std::ops::Range;
@@ -29,6 +31,8 @@ pub struct ScanReader {
 /// The morsel being materialised.
 #[derive(Debug)]
 struct Current {
+    /// Number of the block.
+    block: usize,
     columns: MorselColumns,
     mask: Mask,
     /// First row of the morsel in its block: bit 0 of the mask.
@@ -149,7 +153,7 @@ impl ScanReader {
             }
         }
         zones.reverse();
-        Ok(Some(Current { columns, mask, base, zones }))
+        Ok(Some(Current { block: morsel.block, columns, mask, base, zones }))
     }
 
     /// Drops zones by what the dynamic filters know now.
@@ -189,9 +193,10 @@ impl ScanReader {
     /// Appends the rows alive in a zone.
     fn emit(&mut self, current: &mut Current, rows: Range<usize>, alive: usize, decoded: &Decoded) -> Result<()> {
         let at = rows.start - current.base;
-        let projection = &self.scan.plan.spec.projection;
+        let ScanSpec { projection, places, .. } = &self.scan.plan.spec;
         let whole = alive == rows.len();
-        if whole && !projection.is_empty() && self.output.is_empty() && alive * 2 >= self.output.batch_rows() {
+        if whole && !projection.is_empty() && !places && self.output.is_empty() && alive * 2 >= self.output.batch_rows()
+        {
             let columns: Option<Vec<ArrayRef>> =
                 projection.iter().map(|column| current.columns.plain_slice(*column, rows.clone())).collect();
             if let Some(columns) = columns {
@@ -200,7 +205,10 @@ impl ScanReader {
         }
         let metrics = &mut self.metrics;
         self.output.append(alive, |index, builder| {
-            let column = projection[index];
+            let Some(&column) = projection.get(index) else {
+                let places = places_of(current, rows.clone());
+                return builder.append_array(&places, None);
+            };
             if let Some((_, values)) = decoded.iter().find(|(decoded, _)| *decoded == column) {
                 return builder.append_array(values, None);
             }
@@ -209,6 +217,12 @@ impl ScanReader {
             current.columns.append(column, rows.clone(), mask, builder)
         })
     }
+}
+
+/// Places of the rows alive in a zone.
+fn places_of(current: &Current, rows: Range<usize>) -> ArrayRef {
+    let alive = rows.filter(|row| current.mask.get(row - current.base));
+    Arc::new(UInt64Array::from_iter_values(alive.map(|row| place(current.block, row))))
 }
 
 /// Rows alive in a zone. Zones begin on a word of the mask, and bits past its end are clear.

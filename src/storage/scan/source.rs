@@ -1,7 +1,8 @@
 //! What a scan reads: the blocks of one table as one snapshot sees them.
 
-use crate::codec::Mask;
+use crate::dead::{BlockId, DeadMask, DeadRows};
 use crate::ids::Timestamp;
+use crate::mem::MemBlock;
 use crate::segment::ColumnBlock;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -23,10 +24,12 @@ pub(crate) struct ScanSource {
 /// One block.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockSource {
+    /// What names it beside its rows.
+    pub(crate) id: BlockId,
     /// Its rows.
     pub(crate) rows: BlockRows,
-    /// Rows this snapshot sees, as far as the block itself does not say; all when `None`. What a delete vector becomes.
-    pub(crate) visible: Option<Arc<Mask>>,
+    /// Rows that are deleted.
+    pub(crate) dead: Option<Arc<DeadMask>>,
 }
 
 /// The form rows are in.
@@ -39,14 +42,19 @@ pub(crate) enum BlockRows {
 }
 
 impl BlockSource {
-    /// A block of a segment, all of its rows visible.
+    /// A block of a segment, no row deleted.
     pub(crate) fn column(block: Arc<ColumnBlock>) -> BlockSource {
-        BlockSource { rows: BlockRows::Column(block), visible: None }
+        BlockSource { id: block.id(), rows: BlockRows::Column(block), dead: None }
     }
 
-    /// A batch in memory, all of its rows visible.
-    pub(crate) fn mem(batch: RecordBatch) -> BlockSource {
-        BlockSource { rows: BlockRows::Mem(batch), visible: None }
+    /// A batch in memory, no row deleted.
+    pub(crate) fn mem(block: &MemBlock) -> BlockSource {
+        BlockSource { id: block.id, rows: BlockRows::Mem(block.batch.clone()), dead: None }
+    }
+
+    /// The block with the rows deleted that `dead` says.
+    pub(crate) fn without(self, dead: &DeadRows) -> BlockSource {
+        BlockSource { dead: dead.of(self.id).cloned(), ..self }
     }
 
     /// Rows, visible or not.

@@ -17,6 +17,9 @@ pub struct ScanSpec {
     pub row_filters: Vec<Arc<dyn RowFilter>>,
     /// Conditions that may narrow the scan while it runs.
     pub dynamic: Vec<Arc<dyn DynamicFilter>>,
+    /// Whether batches end with one more column, `place`: unsigned 64-bit integers, never NULL, that say where the rows are for
+    /// the very snapshot that is scanned.
+    pub places: bool,
     /// Rows per batch; 8,192 when 0.
     pub batch_rows: usize,
 }

@@ -3,10 +3,11 @@
 use super::source::{BlockRows, BlockSource, ScanSource};
 use super::{Scan, ScanSpec};
 use crate::budget::MemoryBudget;
-use crate::codec::Mask;
+use crate::dead::DeadMask;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frames::Frames;
 use crate::ids::{SegmentId, TableId, Timestamp};
+use crate::mem::MemBlock;
 use crate::predicate::{CompareOp, DynamicConditions, DynamicFilter, Predicate, RowFilter};
 use crate::segment::{Segment, SegmentWriter, encode_block};
 use arrow::array::*;
@@ -107,13 +108,14 @@ struct Fixture {
 fn fixture(random: &mut Rng, blocks: &[i64], repeat: u32, limit_bytes: usize) -> Fixture {
     let budget = MemoryBudget::new(limit_bytes);
     let frames = Frames::new(&budget);
+    let account = Arc::new(budget.register("mem blocks"));
     let vfs = FaultyVfs::new(1).shared();
     let (mut sources, mut batches, mut key) = (Vec::new(), Vec::new(), 0);
     for (id, rows) in blocks.iter().enumerate() {
         let batch = batch(random, rows.unsigned_abs() as usize, key, repeat);
         key = batch.column(KEY).as_primitive::<Int64Type>().values().last().copied().unwrap_or(key);
         if *rows < 0 {
-            sources.push(BlockSource::mem(batch.clone()));
+            sources.push(BlockSource::mem(&MemBlock::new(&batch, &account).unwrap()));
         } else {
             let segment = segment(&vfs, &frames, id as u64 + 1, std::slice::from_ref(&batch));
             sources.extend(segment.blocks().unwrap().into_iter().map(BlockSource::column));
@@ -310,6 +312,7 @@ fn random_spec(random: &mut Rng, all: &RecordBatch) -> ScanSpec {
         predicates: (0..random.usize(0..4)).map(|_| random_predicate(random, all)).collect(),
         row_filters: filters.into_iter().filter(|_| random.u32(0..3) == 0).collect(),
         dynamic: vec![],
+        places: false,
         batch_rows: [0, 0, 100, 3000, 20_000][random.usize(0..5)],
     }
 }
@@ -449,9 +452,11 @@ fn rows_outside_the_snapshot_are_hidden() {
 
     let mut blocks = table.source.blocks.clone();
     for block in &mut blocks {
-        let mut visible = Mask::all(block.row_count());
-        visible.words.iter_mut().for_each(|word| *word &= 0x5555_5555_5555_5555);
-        block.visible = Some(Arc::new(visible));
+        let mut dead = DeadMask::default();
+        for row in (1..block.row_count()).step_by(2) {
+            dead.insert(row);
+        }
+        block.dead = Some(Arc::new(dead));
     }
     blocks.extend(segment.blocks().unwrap().into_iter().map(BlockSource::column));
     let source = ScanSource { schema: schema(), blocks, snapshot: Timestamp(10), clustered_by: None };

@@ -15,6 +15,7 @@ use super::record::{EDGE_BYTES, RecordPlace, SegmentFile};
 use super::summary::SegmentSummary;
 use super::values::{read_values, write_values};
 use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
+use crate::dead::BlockId;
 use crate::error::{Error, Result};
 use crate::frames::{Contents, Frame, FrameKey, Frames};
 use crate::ids::{SegmentId, TableId};
@@ -195,6 +196,11 @@ pub(crate) struct ColumnBlock {
 }
 
 impl ColumnBlock {
+    /// What names it.
+    pub(crate) fn id(&self) -> BlockId {
+        BlockId::Stored(self.segment.id, self.index as u32)
+    }
+
     /// The segment it is in.
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         &self.segment

@@ -6,6 +6,7 @@ mod bulk;
 mod concurrency;
 mod corruption;
 mod crash;
+mod deletes;
 mod flush;
 mod full_disk;
 mod model;

@@ -39,9 +39,8 @@ impl World {
     fn step(&mut self) {
         match self.rng.u32(..100) {
             0..8 => self.change(|world, txn, tables| {
-                let table = txn.create_table(definition()).unwrap();
-                tables.insert(table, vec![]);
-                let _ = world;
+                let definition = if world.rng.bool() { definition() } else { keyless() };
+                tables.insert(txn.create_table(definition).unwrap(), vec![]);
             }),
             8..11 => self.change_table(|_, txn, table, tables| {
                 txn.drop_table(table).unwrap();
@@ -51,7 +50,17 @@ impl World {
                 txn.truncate(table).unwrap();
                 tables.insert(table, vec![]);
             }),
-            15..45 => self.change_table(|world, txn, table, tables| {
+            15..25 => self.change_table(|world, txn, table, tables| {
+                let gone = world.some_of(&tables[&table]);
+                assert_eq!(delete(txn, table, &gone).unwrap(), gone.len() as u64);
+                tables.get_mut(&table).unwrap().retain(|id| !gone.contains(id));
+                if world.rng.bool() {
+                    // An update: the same key again.
+                    txn.append(table, rows(gone.iter().copied())).unwrap();
+                    tables.get_mut(&table).unwrap().extend(gone);
+                }
+            }),
+            25..45 => self.change_table(|world, txn, table, tables| {
                 let count = world.rng.i64(0..50);
                 let ids = world.new_ids(count);
                 txn.append(table, rows(ids.iter().copied())).unwrap();
@@ -84,6 +93,15 @@ impl World {
             88..95 => self.engine.checkpoint().unwrap(),
             _ => self.reopen(),
         }
+    }
+
+    /// Up to 40 of the ids, or nearly all of them.
+    fn some_of(&mut self, ids: &[i64]) -> Vec<i64> {
+        let mut some = ids.to_vec();
+        self.rng.shuffle(&mut some);
+        let most = if self.rng.u8(..5) == 0 && ids.len() < 5000 { ids.len() } else { 40 };
+        some.truncate(self.rng.usize(..=most.min(ids.len())));
+        some
     }
 
     fn change(&mut self, change: impl FnOnce(&mut World, &mut Transaction, &mut Tables)) {

@@ -1,8 +1,8 @@
 //! What the tests share: small tables, batches, and reading everything back.
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use lightning_storage::{Engine, Options, ScanSpec, Snapshot, TableDefinition, TableId};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringViewArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt64Type};
+use lightning_storage::{Engine, Options, Result, ScanSpec, Snapshot, TableDefinition, TableId, Transaction};
 use lightning_vfs::{MemoryVfs, Vfs};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +33,25 @@ pub fn schema() -> SchemaRef {
 /// A table of [`schema`], clustered by `id`.
 pub fn definition() -> TableDefinition {
     TableDefinition { schema: schema(), key: vec![0] }
+}
+
+/// A table of [`schema`] without a key.
+pub fn keyless() -> TableDefinition {
+    TableDefinition { schema: schema(), key: vec![] }
+}
+
+/// Deletes the rows of `ids` that are there; how many.
+pub fn delete(txn: &mut Transaction, table: TableId, ids: &[i64]) -> Result<u64> {
+    let snapshot = txn.snapshot();
+    let scan = snapshot.scan(table, ScanSpec { projection: vec![0], places: true, ..ScanSpec::default() })?;
+    let mut places = vec![];
+    for batch in scan.reader() {
+        let batch = batch?;
+        let of = batch.column(1).as_primitive::<UInt64Type>().values();
+        let found = batch.column(0).as_primitive::<Int64Type>().values().iter().zip(of);
+        places.extend(found.filter(|(id, _)| ids.contains(id)).map(|(_, place)| *place));
+    }
+    txn.delete(&snapshot, table, &UInt64Array::from(places))
 }
 
 /// Rows for ids; the label follows from the id, and is NULL for every seventh.

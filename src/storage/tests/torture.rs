@@ -99,7 +99,7 @@ impl Client {
     fn change(&mut self, txn: &mut Transaction, after: &mut Contents) -> Result<()> {
         let tables: Vec<TableId> = after.keys().copied().collect();
         if tables.is_empty() || self.rng.u8(..10) == 0 {
-            let table = txn.create_table(definition())?;
+            let table = txn.create_table(if self.rng.bool() { definition() } else { keyless() })?;
             self.known.push(table);
             after.insert(table, vec![]);
             return Ok(());
@@ -114,10 +114,17 @@ impl Client {
                 txn.truncate(table)?;
                 after.insert(table, vec![]);
             }
+            2..7 => {
+                let known = &after[&table];
+                let most = self.rng.usize(..40).min(known.len());
+                let gone: Vec<i64> = (0..most).map(|_| known[self.rng.usize(..known.len())]).collect();
+                delete(txn, table, &gone)?;
+                after.entry(table).or_default().retain(|id| !gone.contains(id));
+            }
             kind => {
                 let count = match kind {
-                    2 => 125_000,
-                    3..8 => self.rng.i64(2_000..9_000),
+                    7 => 125_000,
+                    8..12 => self.rng.i64(2_000..9_000),
                     _ => self.rng.i64(1..30),
                 };
                 let ids = self.next_id..self.next_id + count;

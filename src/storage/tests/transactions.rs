@@ -38,7 +38,7 @@ fn refresh_moves_the_base_and_keeps_own_writes() {
     txn.append(table, rows(10..11)).unwrap();
     append(&engine, table, 1..2);
     assert_eq!(ids(&txn.snapshot(), table), [0, 10]);
-    txn.refresh();
+    txn.refresh().unwrap();
     assert_eq!(ids(&txn.snapshot(), table), [0, 1, 10]);
 }
 
@@ -111,7 +111,7 @@ fn many_small_appends_in_one_transaction_stay_cheap_and_visible() {
     let table = create(&engine, 0..50_000);
     let mut txn = engine.begin();
     for id in 0..3000 {
-        txn.refresh();
+        txn.refresh().unwrap();
         assert_eq!(txn.snapshot().table(table).unwrap().rows, 50_000 + id as u64);
         txn.append(table, rows([50_000 + id])).unwrap();
     }
