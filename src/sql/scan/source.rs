@@ -152,6 +152,7 @@ impl LightningScan {
             projection: self.projection.clone(),
             predicates: merge(self.conditions.iter().filter_map(|c| c.predicate.clone()).collect()),
             row_filters,
+            places: false,
             dynamic: self
                 .dynamic
                 .iter()
