@@ -56,6 +56,14 @@ impl Layout {
         Arc::new(Layout { table, stored, sealed, mem, dead, damage, statistics: OnceLock::new() })
     }
 
+    /// This layout when it turns out that it cannot be read.
+    pub(crate) fn damaged(&self, error: Error) -> Arc<Layout> {
+        let layout = self.with(self.stored.clone(), self.sealed.clone(), self.mem.clone(), self.dead.clone());
+        let mut layout = Arc::into_inner(layout).expect("made just now");
+        layout.damage = Some(error);
+        Arc::new(layout)
+    }
+
     /// Rows.
     pub(crate) fn rows(&self) -> u64 {
         self.stored.rows + self.mem_rows() - self.dead.rows()

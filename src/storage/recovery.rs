@@ -87,7 +87,7 @@ impl Replay {
         if !writes.is_empty() {
             self.backlog.log_bytes += record.payload.len() as u64;
         }
-        writes.find_rows(&self.version)?;
+        writes.find_rows(&mut self.version);
         writes.apply(&mut self.version, Merging::BySize)?;
         self.version.timestamp = Timestamp(lsn.0);
         Ok(())

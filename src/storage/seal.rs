@@ -33,14 +33,15 @@ pub(crate) struct Sealed {
 }
 
 impl LineState {
-    /// Tables the manifest does not reflect.
+    /// Tables the manifest does not reflect. A damaged table is not flushed: what its deleted rows are is not known.
     pub(crate) fn unflushed(&self) -> Vec<Unflushed> {
         let unflushed = |table: TableId| Unflushed {
             table,
             mem_bytes: self.version.tables.get(&table).map_or(0, |layout| layout.mem_bytes()),
             has_removed: self.backlog.has_removed_of(table),
         };
-        self.backlog.tables().map(unflushed).collect()
+        let is_damaged = |table: &TableId| self.version.tables.get(table).is_some_and(|layout| layout.damage.is_some());
+        self.backlog.tables().filter(|table| !is_damaged(table)).map(unflushed).collect()
     }
 
     /// Seals a table's rows in memory for a flush.

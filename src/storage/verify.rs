@@ -53,6 +53,7 @@ pub(crate) fn verify(context: &Arc<Context>) -> Result<VerifyReport> {
     };
     let log = wal::inspect(&*context.vfs, &context.places.wal, checkpoint, proven, &mut visit)?;
     let segments = named(&replay);
+    report.faults.extend(replay.version.tables.values().filter_map(|layout| layout.damage.clone()));
     report.files += log.files;
     report.records += log.records as usize;
     report.bytes += log.bytes;

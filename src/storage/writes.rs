@@ -9,7 +9,7 @@
 
 use crate::dead::{BlockId, DeadRows};
 use crate::error::{Error, Result};
-use crate::ids::TableId;
+use crate::ids::{TableId, Timestamp};
 use crate::layout::Layout;
 use crate::mem::{MemBlock, MemList, Merging};
 use crate::scan::{locate, place_parts};
@@ -91,6 +91,18 @@ impl TableWrites {
         })
     }
 
+    /// Finds those of the rows deleted that are in `layout`.
+    fn find_rows(&mut self, layout: &Layout, timestamp: Timestamp) -> Result<()> {
+        let source = layout.source(timestamp)?;
+        for keys in &self.deleted.blocks {
+            for place in locate(&source, &self.table.key, keys.batch.columns())?.into_iter().flatten() {
+                let (block, row) = place_parts(place);
+                self.dead.insert(source.blocks[block].id, row);
+            }
+        }
+        Ok(())
+    }
+
     /// Finds the rows deleted again, in `layout`.
     fn relocate(&mut self, layout: &Layout, version: &Version) -> Result<()> {
         let others: Vec<BlockId> = self.dead.blocks().map(|(block, _)| block).filter(|b| !self.is_own(*b)).collect();
@@ -156,19 +168,16 @@ impl WriteSet {
     }
 
     /// Finds the rows deleted, in the version that the records before these writes lead to. A row that is not there was deleted by
-    /// a later record, which the segments reflect already.
-    pub(crate) fn find_rows(&mut self, version: &Version) -> Result<()> {
+    /// a later record, which the segments reflect already. A table that cannot be read is marked as damaged, and is not
+    /// flushed, so that its records stay.
+    pub(crate) fn find_rows(&mut self, version: &mut Version) {
         for (id, writes) in &mut self.tables {
-            let Some(layout) = version.tables.get(id).filter(|_| writes.deleted.rows > 0) else { continue };
-            let source = layout.source(version.timestamp)?;
-            for keys in &writes.deleted.blocks {
-                for place in locate(&source, &writes.table.key, keys.batch.columns())?.into_iter().flatten() {
-                    let (block, row) = place_parts(place);
-                    writes.dead.insert(source.blocks[block].id, row);
-                }
+            let with_deletes = version.tables.get(id).filter(|_| writes.deleted.rows > 0);
+            let Some(layout) = with_deletes.filter(|layout| layout.damage.is_none()).cloned() else { continue };
+            if let Err(error) = writes.find_rows(&layout, version.timestamp) {
+                version.tables.insert(*id, layout.damaged(error));
             }
         }
-        Ok(())
     }
 
     /// Finds the rows deleted again, in `version`; `Conflict` when another transaction deleted or changed one. Tables that

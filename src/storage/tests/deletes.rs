@@ -3,8 +3,9 @@
 use crate::support::*;
 use arrow::array::{ArrayRef, AsArray, Int64Array, UInt64Array};
 use arrow::datatypes::Int64Type;
-use lightning_storage::{Engine, Error, ErrorKind, TableId};
-use lightning_vfs::FaultyVfs;
+use lightning_storage::{Engine, Error, ErrorKind, ScanSpec, TableId};
+use lightning_vfs::{FaultyVfs, OpenMode};
+use std::path::Path;
 use std::sync::Arc;
 
 fn commit_delete(engine: &Arc<Engine>, table: TableId, ids: &[i64]) {
@@ -202,4 +203,35 @@ fn concurrent_updates_of_other_rows_all_count() {
     assert_eq!(ids(&engine.snapshot(), table), expected);
     let engine = reopen(engine, &vfs);
     assert_eq!(ids(&engine.snapshot(), table), expected);
+}
+
+#[test]
+fn damaged_delete_vectors_stop_the_readers_of_their_table_only() {
+    let vfs = memory();
+    let engine = open(&vfs);
+    let (hurt, whole) = (create(&engine, 0..1000), create(&engine, 0..1000));
+    engine.checkpoint().unwrap();
+    commit_delete(&engine, hurt, &[1, 2, 3]);
+    commit_delete(&engine, whole, &[1, 2, 3]);
+    engine.checkpoint().unwrap();
+    // A record that replay has to find the row of.
+    commit_delete(&engine, hurt, &[4]);
+    drop(engine);
+    let dir = Path::new(DIR).join("deletes");
+    let path = vfs.list(&dir).unwrap().into_iter().min().unwrap();
+    let file = vfs.open(&path, OpenMode::ReadWrite).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 30).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], 30).unwrap();
+    let faults = Engine::verify(vfs.clone(), Path::new(DIR)).unwrap().faults;
+    assert!(matches!(&faults[..], [Error::Corrupt { path: named, .. }] if *named == path), "{faults:?}");
+    for _ in 0..2 {
+        let engine = open(&vfs);
+        let error = engine.snapshot().scan(hurt, ScanSpec::default()).map(|_| ()).unwrap_err();
+        assert!(matches!(&error, Error::Corrupt { path: named, .. } if *named == path), "{error}");
+        assert_eq!(ids(&engine.snapshot(), whole).len(), 997);
+        engine.checkpoint().unwrap();
+    }
+    file.write_all_at(&byte, 30).unwrap();
+    assert_eq!(ids(&open(&vfs).snapshot(), hurt).len(), 996);
 }
