@@ -35,6 +35,10 @@ mod scan;
 #[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "tables ordered by key are not written yet"))]
 mod key;
 
+// Who writes first.
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "transactions do not lock yet"))]
+mod locks;
+
 // Tables, the log and the manifest.
 mod table;
 mod wal;

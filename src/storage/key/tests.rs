@@ -388,7 +388,10 @@ fn bytes_are_the_documented_ones() {
         KeyEncoder::new(types).unwrap().encode(columns).unwrap().get(0).to_vec()
     };
     let int: ArrayRef = Arc::new(Int64Array::from(vec![-2]));
-    assert_eq!(encode(&[column(DataType::Int64, false)], &[int.clone()]), [0x7f, 255, 255, 255, 255, 255, 255, 254]);
+    assert_eq!(
+        encode(&[column(DataType::Int64, false)], std::slice::from_ref(&int)),
+        [0x7f, 255, 255, 255, 255, 255, 255, 254]
+    );
     let text: ArrayRef = Arc::new(StringArray::from(vec!["a\0\u{1}\u{2}"]));
     let small: ArrayRef = Arc::new(Int8Array::from(vec![None]));
     let types = [column(DataType::Utf8, false), column(DataType::Int8, true), column(DataType::Utf8, true)];
@@ -457,8 +460,10 @@ fn what_cannot_be_a_key_is_refused() {
 fn nothing_is_above_the_highest_prefix() {
     let encoder = KeyEncoder::new(&[column(DataType::UInt8, false), column(DataType::UInt8, false)]).unwrap();
     let highest: ArrayRef = Arc::new(UInt8Array::from(vec![255]));
-    assert!(encoder.range(Bound::Excluded(&[highest.clone()]), Bound::Unbounded).unwrap().is_empty());
-    let range = encoder.range(Bound::Included(&[highest.clone()]), Bound::Included(&[highest])).unwrap();
+    assert!(encoder.range(Bound::Excluded(std::slice::from_ref(&highest)), Bound::Unbounded).unwrap().is_empty());
+    let range = encoder
+        .range(Bound::Included(std::slice::from_ref(&highest)), Bound::Included(std::slice::from_ref(&highest)))
+        .unwrap();
     assert!(range.contains(&[255, 255]) && !range.contains(&[254, 255]));
 }
 
