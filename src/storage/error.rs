@@ -100,6 +100,20 @@ pub enum Error {
     ReadOnly(String),
     /// A column cannot be filtered or encoded this way.
     Unsupported(String),
+    /// A key is longer than a key may be.
+    KeyTooLarge {
+        /// Bytes of the key.
+        bytes: usize,
+        /// Most bytes of a key.
+        limit_bytes: usize,
+    },
+    /// Bytes are not an encoded key.
+    MalformedKey {
+        /// The column of the key, from 0.
+        column: usize,
+        /// What is wrong in it.
+        detail: String,
+    },
     /// Cancelled by the caller.
     Cancelled,
     /// An Arrow kernel failed.
@@ -111,11 +125,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::UnknownTable(_) | Error::SchemaMismatch { .. } | Error::NotADatabase { .. } => ErrorKind::Invalid,
-            Error::Unsupported(_) | Error::Arrow(_) => ErrorKind::Invalid,
+            Error::Unsupported(_) | Error::Arrow(_) | Error::KeyTooLarge { .. } => ErrorKind::Invalid,
             Error::TableChanged(_) | Error::Conflict { .. } => ErrorKind::Conflict,
             Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Error::InUse(_) => ErrorKind::InUse,
-            Error::Corrupt { .. } => ErrorKind::Corrupt,
+            Error::Corrupt { .. } | Error::MalformedKey { .. } => ErrorKind::Corrupt,
             Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => ErrorKind::DiskFull,
             Error::Io { .. } => ErrorKind::Io,
             Error::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
@@ -165,6 +179,10 @@ impl std::fmt::Display for Error {
             }
             Error::ReadOnly(why) => write!(f, "the database is read-only: {why}"),
             Error::Unsupported(what) => write!(f, "{what}"),
+            Error::KeyTooLarge { bytes, limit_bytes } => {
+                write!(f, "index row size {bytes} exceeds maximum {limit_bytes}")
+            }
+            Error::MalformedKey { column, detail } => write!(f, "malformed key in column {column}: {detail}"),
             Error::Cancelled => write!(f, "cancelled"),
             Error::Arrow(e) => write!(f, "{e}"),
         }
