@@ -92,7 +92,7 @@ fn run(keys: Keys, operations: usize, seed: u64) {
             }
         }
         assert_eq!(writer.tree().len(), model.len());
-        if operation % check_every == 0 {
+        if operation.is_multiple_of(check_every) {
             writer.verify().unwrap_or_else(|error| panic!("{keys:?}, operation {operation}: {error}"));
             agree_on_ranges(keys, &mut random, writer.tree(), &model);
         }
@@ -103,7 +103,7 @@ fn run(keys: Keys, operations: usize, seed: u64) {
     random.shuffle(&mut left);
     for (at, key) in left.iter().enumerate() {
         assert!(writer.remove(key));
-        if at % check_every == 0 {
+        if at.is_multiple_of(check_every) {
             writer.verify().unwrap();
         }
     }
