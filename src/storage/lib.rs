@@ -23,6 +23,13 @@ mod error;
 mod ids;
 pub mod budget;
 
+// What is read without locks while it changes.
+mod epoch;
+#[cfg_attr(not(test), expect(dead_code, reason = "the delta tree of a table comes on top of it"))]
+mod btree;
+#[cfg_attr(not(test), expect(dead_code, reason = "the delta tree of a table comes on top of it"))]
+mod mvcc;
+
 // Encoded columns, and scans over them.
 mod predicate;
 mod batch_bytes;

@@ -1,0 +1,33 @@
+//! A reader of a chain while the writer pushes and prunes: `--cfg loom` goes through all interleavings.
+
+#![cfg(loom)]
+
+use super::{Chain, Timestamp, Writer};
+use crate::epoch;
+use std::sync::Arc;
+
+#[test]
+fn loom_reader_finds_its_version_while_others_go() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(4);
+    builder.check(|| {
+        let mut writer = Writer::<Chain<u64>>::new();
+        for timestamp in [1, 2, 3] {
+            writer.write(b"k", Timestamp(timestamp), Some(timestamp));
+        }
+        let tree = Arc::clone(writer.tree());
+        let reader = loom::thread::spawn(move || {
+            let guard = epoch::pin();
+            let chain = tree.get(b"k", &guard).unwrap();
+            // The reader's snapshot is 1; versions 2 and 3 may go at any time.
+            let version = chain.at(Timestamp(1), &guard).unwrap();
+            assert_eq!((version.timestamp(), version.value()), (Timestamp(1), Some(&1)));
+            let newest = chain.newest(&guard).unwrap();
+            assert_eq!(newest.value(), Some(&newest.timestamp().0));
+        });
+        assert_eq!(writer.prune(b"k", &[Timestamp(1)], Timestamp(3)), 1);
+        writer.write(b"k", Timestamp(4), Some(4));
+        assert_eq!(writer.prune(b"k", &[Timestamp(1)], Timestamp(4)), 1);
+        reader.join().unwrap();
+    });
+}

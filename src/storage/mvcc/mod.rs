@@ -1,0 +1,3 @@
+//! Many versions of a row, each for the snapshots that see it.
+
+pub(crate) mod chain;
