@@ -83,4 +83,5 @@ pub fn returns_rows(sql: &str) -> bool {
     let words = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
     let word: String = words.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
     ["select", "with", "values", "table", "show", "explain", "execute", "fetch"].contains(&word.to_lowercase().as_str())
+        || sql.to_lowercase().split_whitespace().any(|word| word == "returning")
 }

@@ -5,8 +5,8 @@
 //! caller's thread to the engine's encoders, so pushing costs little more than the cast to the column types, and
 //! `push` waits when the encoders are behind.
 //!
-//! The table's rules hold as in INSERT: NOT NULL columns refuse NULLs (23502), `varchar(n)` refuses longer strings
-//! (22001). Values are cast to the column types only where nothing can be lost without an error.
+//! The table's rules hold as in INSERT: NOT NULL columns refuse NULLs (23502), a primary key that exists already is refused
+//! at the end (23505), `varchar(n)` refuses longer strings (22001). Values are cast to the column types only where nothing can be lost without an error.
 
 use crate::database::Database;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -14,6 +14,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use lightning_catalog::{Relation, Snapshot, Table};
 use lightning_sql::types::pg_type;
+use lightning_sql::unique::{NewKeys, UniqueKey};
 use lightning_sql::{Error, Result, SqlState};
 use lightning_storage::Transaction;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub struct Appender {
     schema: SchemaRef,
     appender: lightning_storage::Appender,
     transaction: Transaction,
+    keys: Option<NewKeys>,
     /// Keeps the engine open.
     _database: Database,
 }
@@ -54,7 +56,9 @@ impl Database {
         let table = find_table(&catalog, table)?;
         let schema = Arc::clone(&storage.table(table.storage_table())?.definition.schema);
         let appender = transaction.appender(table.storage_table())?;
-        Ok(Appender { table, schema, appender, transaction, _database: self.clone() })
+        let zone = lightning_sql::text::datetime::zone("UTC")?;
+        let keys = UniqueKey::of(&table, zone).map(|key| NewKeys::new(key, storage));
+        Ok(Appender { table, schema, appender, transaction, keys, _database: self.clone() })
     }
 }
 
@@ -79,12 +83,16 @@ impl Appender {
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|e| Error::new(SqlState("42804"), e.to_string()))?;
-        Ok(self.appender.push(batch)?)
+        self.appender.push(batch.clone())?;
+        self.keys.as_mut().map_or(Ok(()), |keys| keys.add(&batch))
     }
 
     /// Commits; returns when the rows are durable and visible. The number of rows added.
     pub fn finish(mut self) -> Result<u64> {
         let rows = self.appender.finish(&mut self.transaction)?;
+        if let Some(keys) = self.keys {
+            keys.finish(&[], || self.transaction.snapshot())?;
+        }
         self.transaction.commit()?;
         Ok(rows)
     }

@@ -25,6 +25,14 @@ pub(crate) fn check(query: &Query, state: &SessionState) -> Result<()> {
     }
 }
 
+/// Refuses aggregates and window functions in an expression of a clause that has one row at a time.
+pub(crate) fn refuse(state: &SessionState, expr: &Expr, clause: &str) -> Result<()> {
+    match (Clauses { state }).refuse(expr, clause) {
+        ControlFlow::Break(e) => Err(e),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
 /// Makes calls of operators before their operand. Columns have their names by now.
 pub(crate) fn rewrite(query: &mut Query) {
     let _ = query.visit(&mut Rewriter);

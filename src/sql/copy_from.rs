@@ -17,6 +17,7 @@ use crate::statements::insert::{Defaults, column_indexes};
 use crate::statements::target::Name;
 use crate::text::{ColumnBuilder, InputOptions};
 use crate::transaction::Transactions;
+use crate::unique::UniqueKey;
 use crate::write::{Shape, Sink, source_of};
 use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
@@ -54,7 +55,7 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
             let count = target.columns.len();
             let reader = Box::new(CopyReader {
                 records: RecordReader::new(target, &copy.options)?,
-                sink: Sink::start(write, table.storage_table()),
+                sink: Sink::start(write, table.storage_table(), UniqueKey::of(&table, run.session.zone())),
                 active: Arc::clone(&run.active),
                 transactions: Arc::clone(&run.session.transactions),
             });
@@ -336,7 +337,7 @@ async fn from_file(run: &Run, target: Target, path: &str, options: &CopyOptions)
     }
     let table = target.table.storage_table();
     let write = run.session.transactions.write(&run.session.instance)?;
-    let mut sink = Sink::start(write, table);
+    let mut sink = Sink::start(write, table, UniqueKey::of(&target.table, run.session.zone()));
     let (sender, mut batches) = mpsc::channel(2);
     let (options, active) = (options.clone(), Arc::clone(&run.active));
     let reader = tokio::task::spawn_blocking(move || match options.format {

@@ -36,6 +36,7 @@ mod clauses;
 mod plan;
 mod runtime;
 mod transaction;
+pub mod unique;
 mod write;
 mod present;
 mod defaults;

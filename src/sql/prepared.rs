@@ -13,7 +13,7 @@ use crate::provider::{column_type, state_for};
 use crate::semantics::quantified::is_quantified;
 use crate::session::{Prepared, Run};
 use crate::sqlstate::{INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
-use crate::statements::insert;
+use crate::statements::{insert, modify};
 use crate::types::{self, PgType};
 use crate::{semantics, statements};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -127,7 +127,7 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
         Kind::ShowAll => Ok(text(&["name", "setting", "description"])),
         Kind::Copy(_) | Kind::Checkpoint => Ok(None),
         Kind::Sql(statement) => match statement.as_ref() {
-            Sql::Query(query) if !into(&query.body) => {
+            Sql::Query(query) if is_query(&query.body) => {
                 let context = run.session.context()?;
                 let mut state = state_for(&run.session.base, &run.session.info, &context);
                 semantics::begin_statement(&mut state, &run.session.info);
@@ -137,9 +137,9 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
                 Ok(Some(client_schema(analyzed.schema().as_arrow())))
             }
             Sql::Explain { .. } => Ok(text(&["QUERY PLAN"])),
-            Sql::Insert(insert) => {
-                insert::infer_parameters(run, insert, types).await?;
-                Ok(None)
+            Sql::Insert(insert) => insert::describe(run, insert, types).await,
+            Sql::Query(_) | Sql::Update(_) | Sql::Delete(_) | Sql::Merge(_) => {
+                modify::describe(run, statement, types).await
             }
             Sql::Execute { name: Some(name), .. } => {
                 let name = name.0.last().and_then(|p| p.as_ident()).map(statements::target::folded).unwrap_or_default();
@@ -150,8 +150,11 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
     }
 }
 
-fn into(body: &SetExpr) -> bool {
-    matches!(body, SetExpr::Select(select) if select.into.is_some())
+fn is_query(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => select.into.is_none(),
+        body => !modify::is_modifying(body),
+    }
 }
 
 /// Gives placeholders their declared types, and takes the types the planner found for the others.

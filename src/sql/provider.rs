@@ -14,10 +14,17 @@ use datafusion::datasource::ViewTable;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use lightning_catalog::{Column, Relation, Schema as CatalogSchema, View};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The schema unqualified names are looked up in. Users cannot write this name.
 pub(crate) const PATH_SCHEMA: &str = "\u{1}search_path";
+
+/// The schema of tables that exist for one statement. Users cannot write this name.
+pub(crate) const STATEMENT_SCHEMA: &str = "\u{1}statement";
+
+/// Tables that exist for one statement, by name.
+pub(crate) type StatementTables = HashMap<String, Arc<dyn TableProvider>>;
 
 /// The PostgreSQL type of a catalog column.
 pub(crate) fn column_type(column: &Column) -> types::PgType {
@@ -36,11 +43,22 @@ pub(crate) fn state_for(
     info: &Arc<SessionInfo>,
     context: &Arc<StatementContext>,
 ) -> SessionState {
+    state_with(base, info, context, StatementTables::new())
+}
+
+/// The same with tables of the statement's own.
+pub(crate) fn state_with(
+    base: &Arc<SessionState>,
+    info: &Arc<SessionInfo>,
+    context: &Arc<StatementContext>,
+    tables: StatementTables,
+) -> SessionState {
     let mut state = base.as_ref().clone();
     state.register_catalog_list(Arc::new(Names {
         base: Arc::clone(base),
         info: Arc::clone(info),
         context: Arc::clone(context),
+        tables: Arc::new(tables),
     }));
     state
 }
@@ -50,6 +68,7 @@ struct Names {
     base: Arc<SessionState>,
     info: Arc<SessionInfo>,
     context: Arc<StatementContext>,
+    tables: Arc<StatementTables>,
 }
 
 impl CatalogProviderList for Names {
@@ -72,6 +91,9 @@ impl CatalogProvider for Names {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == STATEMENT_SCHEMA {
+            return Some(Arc::new(OfStatement(Arc::clone(&self.tables))));
+        }
         let schemas = if name == PATH_SCHEMA {
             let find = |name: &String| self.context.catalog.schema(self.context.database, name).cloned();
             self.context.search_path.iter().filter_map(find).collect()
@@ -79,6 +101,25 @@ impl CatalogProvider for Names {
             vec![Arc::clone(self.context.catalog.schema(self.context.database, name)?)]
         };
         Some(Arc::new(Schemas { names: self.clone(), schemas }))
+    }
+}
+
+/// The tables of the statement.
+#[derive(Debug)]
+struct OfStatement(Arc<StatementTables>);
+
+#[async_trait]
+impl SchemaProvider for OfStatement {
+    fn table_names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    async fn table(&self, name: &str) -> datafusion::common::Result<Option<Arc<dyn TableProvider>>> {
+        Ok(self.0.get(name).cloned())
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 }
 
@@ -111,7 +152,7 @@ impl Schemas {
 
     /// Plans a view's definition under the search path it was written in.
     async fn view(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
-        let Names { base, info, context } = &self.names;
+        let Names { base, info, context, .. } = &self.names;
         let context = StatementContext { search_path: view.search_path.clone(), ..context.as_ref().clone() };
         let state = state_for(base, info, &Arc::new(context));
         let query = crate::parser::parse_query(&view.definition)?;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::sqlstate::{CANT_CHANGE_RUNTIME_PARAM, INVALID_PARAMETER_VALUE, UNDEFINED_OBJECT};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How a setting's value is checked and normalised.
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +239,13 @@ pub struct SettingRow {
     pub reset_value: String,
 }
 
+/// Values at a savepoint: those set, and those to put back at the transaction's end.
+#[derive(Clone, Debug)]
+pub(crate) struct SavedSettings {
+    set: Arc<BTreeMap<String, String>>,
+    local: Arc<BTreeMap<String, Option<String>>>,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Values {
     /// Values that differ from the defaults, by lower-case name. Names with a dot are the user's own.
@@ -366,6 +374,22 @@ impl Settings {
     pub(crate) fn begin_transaction(&self) {
         let mut values = self.values.write();
         values.before = Some(values.set.clone());
+    }
+
+    /// The values a savepoint goes back to.
+    pub(crate) fn save(&self) -> SavedSettings {
+        let values = self.values.read();
+        SavedSettings { set: Arc::new(values.set.clone()), local: Arc::new(values.local.clone()) }
+    }
+
+    /// Goes back to a savepoint's values.
+    pub(crate) fn restore(&self, saved: &SavedSettings) {
+        let mut values = self.values.write();
+        let differs = |name: &str| saved.set.get(&name.to_lowercase()) != values.set.get(&name.to_lowercase());
+        let changed: Vec<&'static str> =
+            DEFINITIONS.iter().filter(|d| d.reported && differs(d.name)).map(|d| d.name).collect();
+        values.changed.extend(changed);
+        (values.set, values.local) = (saved.set.as_ref().clone(), saved.local.as_ref().clone());
     }
 
     /// Ends a transaction: undoes `SET LOCAL`, and everything when it did not commit.

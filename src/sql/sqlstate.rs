@@ -60,6 +60,8 @@ states! {
     INVALID_ROW_COUNT_IN_OFFSET_CLAUSE = "2201X";
     /// not_null_violation
     NOT_NULL_VIOLATION = "23502";
+    /// unique_violation
+    UNIQUE_VIOLATION = "23505";
     /// active_sql_transaction
     ACTIVE_SQL_TRANSACTION = "25001";
     /// no_active_sql_transaction
@@ -72,6 +74,8 @@ states! {
     INVALID_SQL_STATEMENT_NAME = "26000";
     /// dependent_objects_still_exist
     DEPENDENT_OBJECTS_STILL_EXIST = "2BP01";
+    /// savepoint_exception: invalid_savepoint_specification
+    INVALID_SAVEPOINT = "3B001";
     /// invalid_catalog_name
     INVALID_CATALOG_NAME = "3D000";
     /// invalid_schema_name
@@ -170,6 +174,11 @@ impl From<lightning_storage::Error> for Error {
         let text = e.to_string();
         match (e.kind(), &e) {
             (_, Storage::OutOfMemory { .. }) => out_of_memory(&e),
+            (_, Storage::Conflict { .. }) => {
+                Error::new(SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
+                    .with_detail(text)
+                    .with_hint("Run the transaction again.")
+            }
             (_, Storage::TableChanged(_)) | (ErrorKind::Conflict, _) => Error::new(
                 SERIALIZATION_FAILURE,
                 "could not complete the statement because a table was changed by a concurrent transaction",

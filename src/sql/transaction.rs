@@ -4,17 +4,22 @@
 //! committed at its end. Inside a block it is taken out for the time of the statement and put back when the statement
 //! succeeded; when it does not come back, the block has failed and answers 25P02 until ROLLBACK. Readers never touch it but
 //! for a snapshot.
+//!
+//! A block with savepoints keeps the transaction of a statement that failed, wherever it was when that happened ([`Loan`]), so
+//! that ROLLBACK TO can go on with it.
 
 use crate::active::Active;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::session::TransactionStatus;
-use crate::sqlstate::INTERNAL_ERROR;
+use crate::settings::SavedSettings;
+use crate::sqlstate::{INTERNAL_ERROR, INVALID_SAVEPOINT};
 use lightning_catalog::{Edit, Snapshot as CatalogSnapshot};
-use lightning_storage::Transaction;
+use lightning_storage::{Savepoint, Transaction};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use tokio::sync::OwnedMutexGuard;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 /// A storage transaction with the DDL done in it.
 #[derive(Debug)]
@@ -78,15 +83,41 @@ enum Work {
 
 #[derive(Debug)]
 struct Block {
+    /// Tells blocks of the session apart.
+    number: u64,
     kind: BlockKind,
     failed: bool,
     work: Work,
+    /// Oldest first.
+    savepoints: Vec<NamedSavepoint>,
+}
+
+/// What ROLLBACK TO goes back to.
+#[derive(Debug)]
+struct NamedSavepoint {
+    name: String,
+    storage: Savepoint,
+    overlay: Option<Arc<CatalogSnapshot>>,
+    settings: SavedSettings,
+}
+
+impl Block {
+    fn find(&self, name: &str) -> Result<usize> {
+        self.savepoints
+            .iter()
+            .rposition(|s| s.name == name)
+            .ok_or_else(|| Error::new(INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist")))
+    }
 }
 
 /// The transaction state of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     block: Mutex<Option<Block>>,
+    /// Blocks opened so far.
+    opened: AtomicU64,
+    /// A statement's transaction came back.
+    returned: Notify,
 }
 
 impl Transactions {
@@ -119,10 +150,15 @@ impl Transactions {
                 true
             }
             None => {
-                *block = Some(Block { kind: BlockKind::Explicit, failed: false, work: Work::None });
+                *block = Some(self.open(BlockKind::Explicit));
                 true
             }
         }
+    }
+
+    fn open(&self, kind: BlockKind) -> Block {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
+        Block { number, kind, failed: false, work: Work::None, savepoints: Vec::new() }
     }
 
     /// Opens an implicit block unless one is open; whether it did.
@@ -131,7 +167,7 @@ impl Transactions {
         if block.is_some() {
             return false;
         }
-        *block = Some(Block { kind: BlockKind::Implicit, failed: false, work: Work::None });
+        *block = Some(self.open(BlockKind::Implicit));
         true
     }
 
@@ -144,7 +180,60 @@ impl Transactions {
     pub(crate) fn fail(&self) {
         if let Some(block) = self.block.lock().as_mut() {
             block.failed = true;
-            block.work = Work::None;
+            if block.savepoints.is_empty() {
+                block.work = Work::None;
+            }
+        }
+    }
+
+    /// SAVEPOINT. The block must be open.
+    pub(crate) fn savepoint(&self, instance: &Instance, name: &str, settings: SavedSettings) -> Result<()> {
+        let mut block = self.block.lock();
+        let Some(block) = block.as_mut() else { return Err(Error::new(INTERNAL_ERROR, "no transaction is open")) };
+        if let Work::None = block.work {
+            block.work = Work::Here(Box::new(Txn::begin(instance)));
+        }
+        let Work::Here(txn) = &block.work else {
+            return Err(Error::new(INTERNAL_ERROR, "a statement of the transaction is still running"));
+        };
+        let (storage, overlay) = (txn.storage.savepoint(), txn.overlay.clone());
+        block.savepoints.push(NamedSavepoint { name: name.to_owned(), storage, overlay, settings });
+        Ok(())
+    }
+
+    /// RELEASE: forgets the newest savepoint of this name and those after it.
+    pub(crate) fn release(&self, name: &str) -> Result<()> {
+        let mut block = self.block.lock();
+        let Some(block) = block.as_mut() else { return Err(Error::new(INTERNAL_ERROR, "no transaction is open")) };
+        let place = block.find(name)?;
+        block.savepoints.truncate(place);
+        Ok(())
+    }
+
+    /// ROLLBACK TO: undoes everything since the newest savepoint of this name, which stays. The settings it goes back to.
+    pub(crate) async fn rollback_to(&self, name: &str) -> Result<SavedSettings> {
+        loop {
+            let returned = self.returned.notified();
+            {
+                let mut block = self.block.lock();
+                let Some(block) = block.as_mut() else {
+                    return Err(Error::new(INTERNAL_ERROR, "no transaction is open"));
+                };
+                let place = block.find(name)?;
+                // A cancelled statement may still be writing; its transaction comes back soon.
+                if let Work::Here(txn) = &mut block.work {
+                    block.savepoints.truncate(place + 1);
+                    let savepoint = &block.savepoints[place];
+                    txn.storage.rollback_to(&savepoint.storage)?;
+                    txn.overlay = savepoint.overlay.clone();
+                    block.failed = false;
+                    return Ok(savepoint.settings.clone());
+                }
+                if let Work::None = block.work {
+                    return Err(Error::new(INTERNAL_ERROR, "the transaction was lost"));
+                }
+            }
+            returned.await;
         }
     }
 
@@ -198,9 +287,44 @@ impl Transactions {
                 }
             },
         };
-        let in_block = block.is_some();
-        Ok(WriteTxn { owner: Arc::clone(self), instance: Arc::clone(instance), txn: Some(txn), in_block })
+        let block = block.as_ref().map(|b| b.number);
+        let loan = Loan { owner: Arc::clone(self), block, txn: Some(txn) };
+        Ok(WriteTxn { owner: Arc::clone(self), instance: Arc::clone(instance), loan: Some(loan), block })
     }
+}
+
+/// A block's transaction in the hands of a statement. Dropped unfinished, wherever that is, it fails the block, which keeps the
+/// transaction only when a savepoint can still need it.
+#[derive(Debug)]
+struct Loan {
+    owner: Arc<Transactions>,
+    /// Number of the block it belongs to; `None` when the transaction is the statement's own.
+    block: Option<u64>,
+    txn: Option<Box<Txn>>,
+}
+
+impl Loan {
+    fn txn(&mut self) -> Result<&mut Txn> {
+        self.txn.as_deref_mut().ok_or_else(in_use)
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let (Some(txn), Some(number)) = (self.txn.take(), self.block) else { return };
+        if let Some(block) = self.owner.block.lock().as_mut()
+            && block.number == number
+            && matches!(block.work, Work::Taken)
+        {
+            block.failed = true;
+            block.work = if block.savepoints.is_empty() { Work::None } else { Work::Here(txn) };
+        }
+        self.owner.returned.notify_waiters();
+    }
+}
+
+fn in_use() -> Error {
+    Error::new(INTERNAL_ERROR, "the transaction is in use")
 }
 
 /// The transaction while one statement writes in it. Dropping it unfinished fails the block.
@@ -208,14 +332,20 @@ impl Transactions {
 pub(crate) struct WriteTxn {
     owner: Arc<Transactions>,
     instance: Arc<Instance>,
-    txn: Option<Box<Txn>>,
-    in_block: bool,
+    loan: Option<Loan>,
+    block: Option<u64>,
 }
 
 impl WriteTxn {
     /// The transaction.
     pub(crate) fn txn(&mut self) -> Result<&mut Txn> {
-        self.txn.as_deref_mut().ok_or_else(|| Error::new(INTERNAL_ERROR, "the transaction is in use"))
+        self.loan.as_mut().ok_or_else(in_use)?.txn()
+    }
+
+    /// Moves to the newest snapshot; the catalog that belongs to it.
+    pub(crate) fn refresh(&mut self) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
+        let instance = Arc::clone(&self.instance);
+        self.txn()?.refresh(&instance)
     }
 
     /// Runs `work` with the storage transaction on a thread that may block.
@@ -223,24 +353,24 @@ impl WriteTxn {
         &mut self,
         work: impl FnOnce(&mut Transaction) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let mut txn = self.txn.take().ok_or_else(|| Error::new(INTERNAL_ERROR, "the transaction is in use"))?;
-        let (txn, result) = blocking(move || {
-            let result = work(&mut txn.storage);
-            (txn, result)
+        let mut loan = self.loan.take().ok_or_else(in_use)?;
+        let (loan, result) = blocking(move || {
+            let result = loan.txn().and_then(|txn| work(&mut txn.storage));
+            (loan, result)
         })
         .await?;
-        self.txn = Some(txn);
+        self.loan = Some(loan);
         result
     }
 
     /// Hands the transaction to another holder; this one keeps the duty to finish or fail the block.
     pub(crate) fn split(&mut self) -> HeldTxn {
-        HeldTxn { txn: self.txn.take() }
+        HeldTxn { loan: self.loan.take() }
     }
 
     /// Takes the transaction back.
     pub(crate) fn rejoin(&mut self, held: HeldTxn) {
-        self.txn = held.txn;
+        self.loan = held.loan;
     }
 
     /// Waits for the DDL lock, then yields the newest catalog to change.
@@ -268,12 +398,10 @@ impl WriteTxn {
 
     /// The statement succeeded: commits outside a block, else puts the transaction back.
     pub(crate) async fn finish(mut self) -> Result<()> {
-        let Some(txn) = self.txn.take() else { return Err(Error::new(INTERNAL_ERROR, "the transaction is in use")) };
-        if !self.in_block {
-            return txn.commit(&self.instance).await;
-        }
+        let txn = self.loan.as_mut().and_then(|loan| loan.txn.take()).ok_or_else(in_use)?;
+        let Some(number) = self.block else { return txn.commit(&self.instance).await };
         match self.owner.block.lock().as_mut() {
-            Some(block) if !block.failed => {
+            Some(block) if !block.failed && block.number == number => {
                 block.work = Work::Here(txn);
                 Ok(())
             }
@@ -282,30 +410,16 @@ impl WriteTxn {
     }
 }
 
-impl Drop for WriteTxn {
-    fn drop(&mut self) {
-        if !self.in_block {
-            return;
-        }
-        if let Some(block) = self.owner.block.lock().as_mut()
-            && matches!(block.work, Work::Taken)
-        {
-            block.failed = true;
-            block.work = Work::None;
-        }
-    }
-}
-
 /// A transaction on loan from its [`WriteTxn`].
 #[derive(Debug)]
 pub(crate) struct HeldTxn {
-    txn: Option<Box<Txn>>,
+    loan: Option<Loan>,
 }
 
 impl HeldTxn {
     /// The transaction.
     pub(crate) fn txn(&mut self) -> Result<&mut Txn> {
-        self.txn.as_deref_mut().ok_or_else(|| Error::new(INTERNAL_ERROR, "the transaction is in use"))
+        self.loan.as_mut().ok_or_else(in_use)?.txn()
     }
 }
 

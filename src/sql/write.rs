@@ -11,9 +11,10 @@ use crate::sqlstate::{DATATYPE_MISMATCH, INTERNAL_ERROR, NOT_NULL_VIOLATION};
 use crate::text::TextColumn;
 use crate::transaction::{HeldTxn, WriteTxn};
 use crate::types::{self, PgType};
+use crate::unique::{NewKeys, UniqueKey};
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::concat_batches;
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::SchemaRef;
 use lightning_catalog::Table;
 use lightning_storage::{TableId, Transaction};
@@ -45,6 +46,23 @@ pub(crate) struct Shape {
 impl Shape {
     pub(crate) fn new(table: &Arc<Table>, zone: Tz) -> Shape {
         Shape { table: Arc::clone(table), schema: arrow_schema(&table.columns), zone }
+    }
+
+    /// How many columns the table has.
+    pub(crate) fn columns(&self) -> usize {
+        self.table.columns.len()
+    }
+
+    /// A column that stays as a query read it.
+    pub(crate) fn unchanged(&self, column: usize, values: &ArrayRef) -> Result<ArrayRef> {
+        let wanted = self.schema.field(column).data_type();
+        if values.data_type() == wanted { Ok(Arc::clone(values)) } else { Ok(cast(values, wanted)?) }
+    }
+
+    /// The batch of rows that were in the table already.
+    pub(crate) fn old_batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 
     /// Refuses a source column that cannot be assigned.
@@ -87,8 +105,7 @@ impl Shape {
                 return Err(self.null_violation(&column.name, &columns, row));
             }
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+        self.old_batch(columns, rows)
     }
 
     fn null_violation(&self, column: &str, columns: &[ArrayRef], row: usize) -> Error {
@@ -144,14 +161,15 @@ pub(crate) struct Sink {
 
 impl Sink {
     /// Starts writing to `table`.
-    pub(crate) fn start(write: WriteTxn, table: TableId) -> Sink {
+    /// `key` is the primary key, when there is one.
+    pub(crate) fn start(write: WriteTxn, table: TableId, key: Option<UniqueKey>) -> Sink {
         let (batches, queue) = mpsc::channel(QUEUE_BATCHES);
         let (complete, completed) = oneshot::channel();
         let mut write = write;
         let inner = write.split();
         let worker = tokio::task::spawn_blocking(move || {
             let mut inner = inner;
-            let result = inner.txn().and_then(|txn| drain(&mut txn.storage, table, queue, completed));
+            let result = inner.txn().and_then(|txn| drain(&mut txn.storage, table, key, queue, completed));
             (inner, result)
         });
         Sink { write, batches: Some(batches), complete: Some(complete), worker: Some(worker) }
@@ -203,14 +221,19 @@ impl Sink {
 fn drain(
     txn: &mut Transaction,
     table: TableId,
+    key: Option<UniqueKey>,
     mut queue: mpsc::Receiver<RecordBatch>,
     mut completed: oneshot::Receiver<()>,
 ) -> Result<u64> {
     let mut buffered: Vec<RecordBatch> = Vec::new();
     let mut rows = 0;
     let mut appender = None;
+    let mut keys = key.map(|key| NewKeys::new(key, txn.snapshot()));
     while let Some(batch) = queue.blocking_recv() {
         rows += batch.num_rows();
+        if let Some(keys) = &mut keys {
+            keys.add(&batch)?;
+        }
         match &mut appender {
             None if rows < APPENDER_ROWS => buffered.push(batch),
             None => {
@@ -227,12 +250,28 @@ fn drain(
         return Ok(0);
     }
     match appender {
-        Some(appender) => Ok(appender.finish(txn)?),
-        None => {
-            append_all(txn, table, &buffered)?;
-            Ok(rows as u64)
+        Some(appender) => {
+            appender.finish(txn)?;
         }
+        None => append_all(txn, table, &buffered)?,
     }
+    if let Some(keys) = keys {
+        keys.finish(&[], || txn.snapshot())?;
+    }
+    Ok(rows as u64)
+}
+
+/// Adds rows: few at once, many through the appender.
+pub(crate) fn append_batches(txn: &mut Transaction, table: TableId, batches: Vec<RecordBatch>) -> Result<()> {
+    if batches.iter().map(RecordBatch::num_rows).sum::<usize>() < APPENDER_ROWS {
+        return append_all(txn, table, &batches);
+    }
+    let mut appender = txn.appender(table)?;
+    for batch in batches {
+        appender.push(batch)?;
+    }
+    appender.finish(txn)?;
+    Ok(())
 }
 
 fn append_all(txn: &mut Transaction, table: TableId, batches: &[RecordBatch]) -> Result<()> {
@@ -245,10 +284,24 @@ fn append_all(txn: &mut Transaction, table: TableId, batches: &[RecordBatch]) ->
 }
 
 /// Appends one batch and finishes the statement.
-pub(crate) async fn append(mut write: WriteTxn, table: TableId, batch: RecordBatch) -> Result<u64> {
+pub(crate) async fn append(
+    mut write: WriteTxn,
+    table: TableId,
+    key: Option<UniqueKey>,
+    batch: RecordBatch,
+) -> Result<u64> {
     let rows = batch.num_rows() as u64;
     if rows > 0 {
-        write.blocking(move |txn| txn.append(table, batch).map_err(Error::from)).await?;
+        write
+            .blocking(move |txn| {
+                let mut keys = key.map(|key| NewKeys::new(key, txn.snapshot()));
+                if let Some(keys) = &mut keys {
+                    keys.add(&batch)?;
+                }
+                txn.append(table, batch)?;
+                keys.map_or(Ok(()), |keys| keys.finish(&[], || txn.snapshot()))
+            })
+            .await?;
     }
     write.finish().await?;
     Ok(rows)

@@ -106,5 +106,9 @@ impl Connection {
 
 /// The command tag of a statement that returned `count` rows.
 pub fn row_tag(tag: &str, count: u64) -> String {
-    if matches!(tag, "SELECT" | "FETCH") { format!("{tag} {count}") } else { tag.to_owned() }
+    if matches!(tag, "SELECT" | "FETCH" | "INSERT 0" | "UPDATE" | "DELETE" | "MERGE") {
+        format!("{tag} {count}")
+    } else {
+        tag.to_owned()
+    }
 }

@@ -25,3 +25,8 @@ pub(crate) fn function(name: &str, args: Vec<Expr>, clauses: Vec<FunctionArgumen
         within_group: Vec::new(),
     }
 }
+
+/// An identifier that means exactly `name`.
+pub(crate) fn identifier(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}

@@ -29,3 +29,4 @@ mod tests;
 
 pub use source::LightningScan;
 pub use table::LightningTable;
+pub(crate) use table::PLACE;

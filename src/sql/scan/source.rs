@@ -43,6 +43,8 @@ pub(super) struct TableView {
     pub(super) schema: SchemaRef,
     /// Columns the rows are in order of; empty when the blocks overlap.
     pub(super) order: Vec<usize>,
+    /// Which column of the schema says where rows are; storage gives it last.
+    pub(super) place: Option<usize>,
     pub(super) statistics: Statistics,
 }
 
@@ -149,7 +151,8 @@ impl LightningScan {
             range,
         };
         Ok(ScanSpec {
-            projection: self.projection.clone(),
+            projection: self.projection.iter().copied().filter(|column| Some(*column) != self.view.place).collect(),
+            places: self.place_output().is_some(),
             predicates: merge(self.conditions.iter().filter_map(|c| c.predicate.clone()).collect()),
             row_filters,
             places: false,
@@ -160,6 +163,11 @@ impl LightningScan {
                 .collect(),
             batch_rows: self.batch_rows,
         })
+    }
+
+    /// Where the places go in the output, when they are wanted.
+    fn place_output(&self) -> Option<usize> {
+        self.projection.iter().position(|column| Some(*column) == self.view.place)
     }
 
     fn start(&self) -> Result<Running> {
@@ -215,6 +223,7 @@ impl LightningScan {
             running: Arc::clone(&running),
             output: Arc::clone(&self.output),
             left: self.fetch,
+            place: self.place_output(),
             metrics: BaselineMetrics::new(&self.metrics, partition),
         };
         let batches = futures::stream::poll_fn(move |context| rows.poll(context));
@@ -286,6 +295,8 @@ struct Rows {
     running: Arc<Running>,
     output: SchemaRef,
     left: Option<usize>,
+    /// Where the last column of storage's batches goes.
+    place: Option<usize>,
     metrics: BaselineMetrics,
 }
 
@@ -323,7 +334,11 @@ impl Rows {
         }
         let rows = batch.num_rows();
         self.metrics.record_output(rows);
-        rebatch(&self.output, batch.columns().to_vec(), rows)
+        let mut columns = batch.columns().to_vec();
+        if let (Some(place), Some(places)) = (self.place, self.place.and_then(|_| columns.pop())) {
+            columns.insert(place, places);
+        }
+        rebatch(&self.output, columns, rows)
     }
 }
 

@@ -25,10 +25,11 @@ const UNKNOWN_SELECTIVITY: f64 = 0.3;
 
 /// Statistics of the whole table, one column each.
 pub(crate) fn table_statistics(statistics: &TableStatistics, schema: &SchemaRef) -> Statistics {
-    let column_statistics: Vec<ColumnStatistics> =
+    let mut column_statistics: Vec<ColumnStatistics> =
         statistics.columns.iter().map(|column| column_statistics(column, statistics.dead_rows == 0)).collect();
     let bytes = statistics.columns.iter().map(|column| column.raw_bytes as usize).sum();
-    debug_assert_eq!(column_statistics.len(), schema.fields().len());
+    // Nothing is known of places, which come after the table's columns.
+    column_statistics.resize_with(schema.fields().len(), ColumnStatistics::new_unknown);
     Statistics {
         num_rows: Precision::Exact(statistics.rows as usize),
         total_byte_size: Precision::Inexact(bytes),

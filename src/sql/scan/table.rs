@@ -2,7 +2,7 @@
 
 use super::source::{Division, LightningScan, TableView, external};
 use super::statistics::table_statistics;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -17,6 +17,9 @@ use std::sync::{Arc, OnceLock};
 /// Fewer rows than this are not worth a second partition.
 const ROWS_PER_PARTITION_MIN: u64 = 16_384;
 
+/// The column that says where a row is. Users cannot write this name.
+pub(crate) const PLACE: &str = "\u{1}place";
+
 /// A table as a snapshot sees it. Cheap to make: statistics are read when the planner asks for them first.
 #[derive(Debug)]
 pub struct LightningTable {
@@ -24,6 +27,8 @@ pub struct LightningTable {
     table: TableId,
     name: String,
     schema: SchemaRef,
+    /// Whether the last column is [`PLACE`].
+    places: bool,
     view: OnceLock<Arc<TableView>>,
 }
 
@@ -31,7 +36,16 @@ impl LightningTable {
     /// The table with this id in `snapshot`. `schema` has the catalog's column names and metadata, in storage's order and
     /// types; `name` is for plans and messages.
     pub fn new(snapshot: Snapshot, table: TableId, name: impl Into<String>, schema: SchemaRef) -> Self {
-        Self { snapshot, table, name: name.into(), schema, view: OnceLock::new() }
+        Self { snapshot, table, name: name.into(), schema, places: false, view: OnceLock::new() }
+    }
+
+    /// The same with one more column, [`PLACE`]: where each row is, for the snapshot.
+    pub(crate) fn with_places(mut self) -> Self {
+        let place = Field::new(PLACE, DataType::UInt64, false);
+        let fields = self.schema.fields().iter().map(|f| f.as_ref().clone()).chain([place]);
+        self.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self.places = true;
+        self
     }
 
     /// The snapshot it belongs to.
@@ -59,6 +73,7 @@ impl LightningTable {
             name: self.name.clone(),
             schema: Arc::clone(&self.schema),
             order,
+            place: self.places.then(|| self.schema.fields().len() - 1),
             statistics: table_statistics(&statistics, &self.schema),
         };
         Ok(self.view.get_or_init(|| Arc::new(view)))

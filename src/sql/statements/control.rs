@@ -1,6 +1,7 @@
-//! BEGIN, COMMIT, ROLLBACK, CHECKPOINT.
+//! BEGIN, COMMIT, ROLLBACK, savepoints, CHECKPOINT.
 
 use super::done;
+use super::target::folded;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::session::Run;
@@ -124,8 +125,8 @@ pub(super) async fn commit(run: &Run, chain: bool) -> Result<Outcome> {
 
 /// ROLLBACK, ABORT.
 pub(super) async fn rollback(run: &Run, chain: bool, savepoint: Option<&Ident>) -> Result<Outcome> {
-    if savepoint.is_some() {
-        return Err(Error::unsupported("ROLLBACK TO SAVEPOINT"));
+    if let Some(name) = savepoint {
+        return rollback_to(run, name).await;
     }
     let session = &run.session;
     if !session.transactions.in_block() || session.transactions.is_implicit() {
@@ -144,6 +145,38 @@ pub(super) async fn rollback(run: &Run, chain: bool, savepoint: Option<&Ident>) 
         session.transactions.begin_explicit();
         begin_settings(run, Some(access))?;
     }
+    Ok(done("ROLLBACK"))
+}
+
+/// Savepoints belong to blocks that somebody began.
+fn check_block(run: &Run, what: &str) -> Result<()> {
+    let transactions = &run.session.transactions;
+    if transactions.in_block() && !transactions.is_implicit() {
+        return Ok(());
+    }
+    Err(Error::new(NO_ACTIVE_SQL_TRANSACTION, format!("{what} can only be used in transaction blocks")))
+}
+
+/// SAVEPOINT.
+pub(super) fn savepoint(run: &Run, name: &Ident) -> Result<Outcome> {
+    check_block(run, "SAVEPOINT")?;
+    let session = &run.session;
+    session.transactions.savepoint(&session.instance, &folded(name), session.info.settings.save())?;
+    Ok(done("SAVEPOINT"))
+}
+
+/// RELEASE SAVEPOINT.
+pub(super) fn release(run: &Run, name: &Ident) -> Result<Outcome> {
+    check_block(run, "RELEASE SAVEPOINT")?;
+    run.session.transactions.release(&folded(name))?;
+    Ok(done("RELEASE"))
+}
+
+/// ROLLBACK TO SAVEPOINT: also takes a failed block back to work.
+async fn rollback_to(run: &Run, name: &Ident) -> Result<Outcome> {
+    check_block(run, "ROLLBACK TO SAVEPOINT")?;
+    let saved = run.session.transactions.rollback_to(&folded(name)).await?;
+    run.session.info.settings.restore(&saved);
     Ok(done("ROLLBACK"))
 }
 

@@ -384,7 +384,7 @@ async fn table_as(
     let shape = Shape::new(&table, run.session.zone());
     let physical = physical_plan(&state, &plan).await?;
     let mut stream = start(&state, physical)?;
-    let mut sink = Sink::start(write, table.storage_table());
+    let mut sink = Sink::start(write, table.storage_table(), None);
     while let Some(batch) = stream.next().await {
         run.active.check()?;
         let batch = batch?;

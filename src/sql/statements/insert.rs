@@ -3,6 +3,8 @@
 //! `VALUES` lists made of literals and parameters take a short path: each cell is read by its column's text input, without
 //! planning anything. Everything else is planned as a query whose columns are cast for assignment.
 
+use super::modify::conflict;
+use super::modify::rows::memory;
 use super::target::{Name, folded};
 use crate::context::StatementContext;
 use crate::defaults::{RowlessExpr, is_literal};
@@ -11,18 +13,22 @@ use crate::outcome::Outcome;
 use crate::plan::{named_query_plan, physical_plan, start};
 use crate::prepared::{bind, column_parameter, infer};
 use crate::provider::{column_type, state_for};
-use crate::session::Run;
+use crate::session::{Prepared, Run};
 use crate::sqlstate::{DUPLICATE_COLUMN, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER, WRONG_OBJECT_TYPE};
 use crate::text::{ColumnBuilder, InputOptions};
 use crate::types::{self, PgType};
+use crate::unique::UniqueKey;
 use crate::write::{Shape, Sink, SourceColumn, append, source_of};
 use crate::{parser, semantics};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, Insert, ObjectName, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableObject,
-    UnaryOperator, Value, Visit, Visitor,
+    UnaryOperator, Value, Visit, Visitor, With,
 };
 use futures::StreamExt;
 use lightning_catalog::Table;
@@ -40,7 +46,7 @@ struct Target {
 }
 
 /// INSERT INTO.
-pub(super) async fn run(run: &Run, insert: &Insert) -> Result<Outcome> {
+pub(super) async fn run(run: &Run, insert: &Insert, prepared: Option<&Prepared>) -> Result<Outcome> {
     refuse(insert)?;
     let context = run.session.context()?;
     let target = match target(run, insert, &context) {
@@ -56,23 +62,35 @@ pub(super) async fn run(run: &Run, insert: &Insert) -> Result<Outcome> {
         target => target?,
     };
     let shape = Shape::new(&target.table, run.session.zone());
+    if insert.on.is_some() || insert.returning.is_some() {
+        let held = match insert.source.as_deref() {
+            None => vec![default_values(run, &target, &shape).await?],
+            Some(query) => match literal_rows(query) {
+                Some(rows) => vec![literals(run, &target, &shape, &rows).await?],
+                None => Incoming::plan(run, &target, shape, query, &context).await?.hold(run).await?,
+            },
+        };
+        return Box::pin(conflict::insert(run, insert, &target.table, context, held, prepared)).await;
+    }
+    let key = UniqueKey::of(&target.table, run.session.zone());
     let rows = match insert.source.as_deref() {
-        None => default_values(run, &target, &shape).await?,
-        Some(query) => match literal_rows(query) {
-            Some(rows) => literals(run, &target, &shape, &rows).await?,
-            None => from_query(run, &target, shape, query, &context).await?,
-        },
+        Some(query) if literal_rows(query).is_none() => {
+            let incoming = Incoming::plan(run, &target, shape, query, &context).await?;
+            incoming.write(run, key).await?
+        }
+        source => {
+            let batch = match source.and_then(literal_rows) {
+                Some(rows) => literals(run, &target, &shape, &rows).await?,
+                None => default_values(run, &target, &shape).await?,
+            };
+            let write = run.session.transactions.write(&run.session.instance)?;
+            append(write, target.table.storage_table(), key, batch).await?
+        }
     };
     Ok(Outcome::Done { tag: format!("INSERT 0 {rows}"), rows })
 }
 
 fn refuse(insert: &Insert) -> Result<()> {
-    if insert.on.is_some() {
-        return Err(Error::unsupported("INSERT ... ON CONFLICT"));
-    }
-    if insert.returning.is_some() {
-        return Err(Error::unsupported("INSERT ... RETURNING"));
-    }
     if insert.or.is_some() || insert.overwrite || insert.replace_into || insert.ignore || insert.partitioned.is_some() {
         return Err(Error::new(SYNTAX_ERROR, "this form of INSERT does not exist"));
     }
@@ -171,7 +189,7 @@ fn number_type(text: &str) -> PgType {
     }
 }
 
-async fn literals(run: &Run, target: &Target, shape: &Shape, rows: &[Vec<Cell<'_>>]) -> Result<u64> {
+async fn literals(run: &Run, target: &Target, shape: &Shape, rows: &[Vec<Cell<'_>>]) -> Result<RecordBatch> {
     let width = rows.first().map_or(0, Vec::len);
     if rows.iter().any(|row| row.len() != width) {
         return Err(Error::new(SYNTAX_ERROR, "VALUES lists must all be the same length"));
@@ -182,9 +200,7 @@ async fn literals(run: &Run, target: &Target, shape: &Shape, rows: &[Vec<Cell<'_
         let cells: Vec<&Cell<'_>> = rows.iter().map(|row| &row[index]).collect();
         filled[*column] = Some(literal_column(run, target, shape, *column, &cells).await?);
     }
-    let batch = complete(run, target, shape, filled, rows.len()).await?;
-    let write = run.session.transactions.write(&run.session.instance)?;
-    append(write, target.table.storage_table(), batch).await
+    complete(run, target, shape, filled, rows.len()).await
 }
 
 fn check_width(target: &Target, width: usize, position: Option<usize>) -> Result<()> {
@@ -332,46 +348,79 @@ impl Defaults {
     }
 }
 
-async fn default_values(run: &Run, target: &Target, shape: &Shape) -> Result<u64> {
+async fn default_values(run: &Run, target: &Target, shape: &Shape) -> Result<RecordBatch> {
     let filled = vec![None; target.table.columns.len()];
-    let batch = complete(run, target, shape, filled, 1).await?;
-    let write = run.session.transactions.write(&run.session.instance)?;
-    append(write, target.table.storage_table(), batch).await
+    complete(run, target, shape, filled, 1).await
 }
 
-async fn from_query(
-    run: &Run,
-    target: &Target,
+/// Rows of a query on their way into the table.
+struct Incoming {
     shape: Shape,
-    query: &Query,
-    context: &Arc<StatementContext>,
-) -> Result<u64> {
-    let mut state = state_for(&run.session.base, &run.session.info, context);
-    semantics::begin_statement(&mut state, &run.session.info);
-    let query = with_defaults(target, query)?;
-    let plan = bind(named_query_plan(&state, &query).await?, run, None)?;
-    let width = plan.schema().fields().len();
-    check_width(target, width, None)?;
-    let sources = sources(&state, &plan)?;
-    for (source, column) in sources.iter().zip(&target.columns) {
-        shape.check(*column, source)?;
-    }
-    let given = &target.columns[..width];
-    let defaults = Defaults::plan(run, &target.table, |c| given.contains(&c)).await?;
-    let physical = physical_plan(&state, &plan).await?;
-    let write = run.session.transactions.write(&run.session.instance)?;
-    let mut stream = start(&state, physical)?;
-    let mut sink = Sink::start(write, target.table.storage_table());
-    while let Some(batch) = stream.next().await {
-        run.active.check()?;
-        let batch = batch?;
-        let mut filled: Vec<Option<ArrayRef>> = vec![None; target.table.columns.len()];
-        for ((values, source), column) in batch.columns().iter().zip(&sources).zip(given) {
-            filled[*column] = Some(shape.assign(*column, source, values)?);
+    table: Arc<Table>,
+    state: SessionState,
+    physical: Arc<dyn ExecutionPlan>,
+    sources: Vec<SourceColumn>,
+    given: Vec<usize>,
+    defaults: Defaults,
+}
+
+impl Incoming {
+    async fn plan(
+        run: &Run,
+        target: &Target,
+        shape: Shape,
+        query: &Query,
+        context: &Arc<StatementContext>,
+    ) -> Result<Incoming> {
+        let mut state = state_for(&run.session.base, &run.session.info, context);
+        semantics::begin_statement(&mut state, &run.session.info);
+        let query = with_defaults(target, query)?;
+        let plan = bind(named_query_plan(&state, &query).await?, run, None)?;
+        let width = plan.schema().fields().len();
+        check_width(target, width, None)?;
+        let sources = sources(&state, &plan)?;
+        for (source, column) in sources.iter().zip(&target.columns) {
+            shape.check(*column, source)?;
         }
-        sink.push(defaults.complete(&shape, filled, batch.num_rows())?).await?;
+        let given = target.columns[..width].to_vec();
+        let defaults = Defaults::plan(run, &target.table, |c| given.contains(&c)).await?;
+        let physical = physical_plan(&state, &plan).await?;
+        Ok(Incoming { shape, table: Arc::clone(&target.table), state, physical, sources, given, defaults })
     }
-    sink.finish().await
+
+    fn complete(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let mut filled: Vec<Option<ArrayRef>> = vec![None; self.table.columns.len()];
+        for ((values, source), column) in batch.columns().iter().zip(&self.sources).zip(&self.given) {
+            filled[*column] = Some(self.shape.assign(*column, source, values)?);
+        }
+        self.defaults.complete(&self.shape, filled, batch.num_rows())
+    }
+
+    /// Writes the rows as they come.
+    async fn write(self, run: &Run, key: Option<UniqueKey>) -> Result<u64> {
+        let write = run.session.transactions.write(&run.session.instance)?;
+        let mut stream = start(&self.state, Arc::clone(&self.physical))?;
+        let mut sink = Sink::start(write, self.table.storage_table(), key);
+        while let Some(batch) = stream.next().await {
+            run.active.check()?;
+            sink.push(self.complete(&batch?)?).await?;
+        }
+        sink.finish().await
+    }
+
+    /// All rows, in memory.
+    async fn hold(self, run: &Run) -> Result<Vec<RecordBatch>> {
+        let memory = memory(&self.state);
+        let mut stream = start(&self.state, Arc::clone(&self.physical))?;
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.next().await {
+            run.active.check()?;
+            let batch = self.complete(&batch?)?;
+            memory.try_grow(batch.get_array_memory_size())?;
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
 }
 
 /// The types of a plan's columns after analysis.
@@ -481,8 +530,34 @@ fn union_of(rows: Vec<Vec<Expr>>) -> Result<SetExpr> {
     union.ok_or_else(|| Error::new(SYNTAX_ERROR, "VALUES lists must not be empty"))
 }
 
+/// The columns RETURNING gives, and the types of parameters.
+pub(crate) async fn describe(run: &Run, insert: &Insert, types: &mut [Option<PgType>]) -> Result<Option<SchemaRef>> {
+    infer_parameters(run, insert, types).await?;
+    let context = run.session.context()?;
+    let table = target(run, insert, &context)?.table;
+    conflict::describe(run, insert, &table, context, types).await
+}
+
+/// The statement with the names of a WITH clause before it.
+pub(super) fn with_clause(insert: &Insert, with: Option<&With>) -> Insert {
+    let mut insert = insert.clone();
+    if let (Some(with), Some(query)) = (with, insert.source.as_deref_mut()) {
+        query.with = Some(match query.with.take() {
+            None => with.clone(),
+            Some(inner) => {
+                let mut all = with.clone();
+                all.recursive |= inner.recursive;
+                all.cte_tables.retain(|known| inner.cte_tables.iter().all(|new| new.alias.name != known.alias.name));
+                all.cte_tables.extend(inner.cte_tables);
+                all
+            }
+        });
+    }
+    insert
+}
+
 /// Types of the parameters of an INSERT: those of the columns they go to, or what the query says.
-pub(crate) async fn infer_parameters(run: &Run, insert: &Insert, types: &mut [Option<PgType>]) -> Result<()> {
+async fn infer_parameters(run: &Run, insert: &Insert, types: &mut [Option<PgType>]) -> Result<()> {
     refuse(insert)?;
     let context = run.session.context()?;
     let target = target(run, insert, &context)?;

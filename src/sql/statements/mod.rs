@@ -1,6 +1,6 @@
 //! What each kind of statement does.
 //!
-//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), CREATE and DROP ([`create`], [`drop`]),
+//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE and DROP ([`create`], [`drop`]),
 //! settings ([`setting`]), transaction control ([`control`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
 //! beside this one. What PostgreSQL has and Lightning does not answers 0A000 here, by name, before anything is planned.
 
@@ -8,6 +8,7 @@ mod control;
 mod create;
 mod drop;
 pub(crate) mod insert;
+pub(crate) mod modify;
 mod prepare;
 pub(crate) mod query;
 mod setting;
@@ -36,12 +37,11 @@ async fn sql(run: &Run, statement: &Sql, prepared: Option<&Prepared>) -> Result<
     match statement {
         Sql::Query(query) => match query.body.as_ref() {
             SetExpr::Select(select) if select.into.is_some() => Box::pin(create::select_into(run, query)).await,
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-                Err(Error::unsupported("a data-modifying statement with WITH"))
-            }
+            body if modify::is_modifying(body) => Box::pin(modify::run(run, statement, prepared)).await,
             _ => Box::pin(query::select(run, query, prepared)).await,
         },
-        Sql::Insert(insert) => Box::pin(insert::run(run, insert)).await,
+        Sql::Insert(insert) => Box::pin(insert::run(run, insert, prepared)).await,
+        Sql::Update(_) | Sql::Delete(_) | Sql::Merge(_) => Box::pin(modify::run(run, statement, prepared)).await,
         Sql::CreateTable(create) => Box::pin(create::table(run, create)).await,
         Sql::CreateView(create) => Box::pin(create::view(run, create)).await,
         Sql::CreateSchema { .. } => Box::pin(create::schema(run, statement)).await,
@@ -51,6 +51,8 @@ async fn sql(run: &Run, statement: &Sql, prepared: Option<&Prepared>) -> Result<
         Sql::StartTransaction { modes, .. } => control::begin(run, modes),
         Sql::Commit { chain, .. } => Box::pin(control::commit(run, *chain)).await,
         Sql::Rollback { chain, savepoint } => Box::pin(control::rollback(run, *chain, savepoint.as_ref())).await,
+        Sql::Savepoint { name } => control::savepoint(run, name),
+        Sql::ReleaseSavepoint { name } => control::release(run, name),
         Sql::Set(set) => setting::set(run, set),
         Sql::Reset(reset) => setting::reset(run, reset),
         Sql::Discard { object_type } => setting::discard(run, object_type),
@@ -72,11 +74,16 @@ fn writes(kind: &Kind) -> Option<String> {
     Some(match statement {
         Sql::Query(query) => match query.body.as_ref() {
             SetExpr::Select(select) if select.into.is_some() => "SELECT INTO".to_owned(),
+            SetExpr::Insert(_) => "INSERT".to_owned(),
+            SetExpr::Update(_) => "UPDATE".to_owned(),
+            SetExpr::Delete(_) => "DELETE".to_owned(),
+            SetExpr::Merge(_) => "MERGE".to_owned(),
             _ => return None,
         },
         Sql::Insert(_) => "INSERT".to_owned(),
         Sql::Update(_) => "UPDATE".to_owned(),
         Sql::Delete(_) => "DELETE".to_owned(),
+        Sql::Merge(_) => "MERGE".to_owned(),
         Sql::CreateTable(create) if create.query.is_some() => "CREATE TABLE AS".to_owned(),
         Sql::CreateTable(_) => "CREATE TABLE".to_owned(),
         Sql::CreateView(_) => "CREATE VIEW".to_owned(),
@@ -102,9 +109,9 @@ fn unsupported(statement: &Sql) -> Error {
     Error::unsupported(name)
 }
 
-/// Whether the statement may run in a failed block because it ends it.
+/// Whether the statement may run in a failed block because it ends it or goes back to before it failed.
 pub(crate) fn ends_block(kind: &Kind) -> bool {
-    matches!(kind, Kind::Sql(s) if matches!(s.as_ref(), Sql::Commit { .. } | Sql::Rollback { savepoint: None, .. }))
+    matches!(kind, Kind::Sql(s) if matches!(s.as_ref(), Sql::Commit { .. } | Sql::Rollback { .. }))
 }
 
 /// BEGIN, COMMIT, ROLLBACK and their relatives.

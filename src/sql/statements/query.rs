@@ -1,5 +1,6 @@
 //! SELECT, VALUES, EXPLAIN.
 
+use super::modify;
 use super::setting::text_rows;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -66,17 +67,25 @@ pub(super) async fn explain(run: &Run, statement: &Statement) -> Result<Outcome>
     {
         return Err(Error::unsupported(format!("EXPLAIN format {format}")));
     }
-    let (query, target) = match statement.as_ref() {
-        Statement::Query(query) => (query, None),
-        Statement::Insert(Insert { source: Some(query), table, .. }) if !wanted.analyze => (query, Some(table)),
-        Statement::Insert(_) if wanted.analyze => return Err(Error::unsupported("EXPLAIN ANALYZE of INSERT")),
-        _ => return Err(Error::unsupported("EXPLAIN of a statement other than a query or INSERT")),
+    let plain = || -> Result<SessionState> {
+        let context = run.session.context()?;
+        let mut state = state_for(&run.session.base, &run.session.info, &context);
+        semantics::begin_statement(&mut state, &run.session.info);
+        Ok(state)
     };
-    let context = run.session.context()?;
-    let mut state = state_for(&run.session.base, &run.session.info, &context);
-    semantics::begin_statement(&mut state, &run.session.info);
+    let (state, query, above) = match statement.as_ref() {
+        Statement::Query(query) if !modify::is_modifying(&query.body) => (plain()?, query.as_ref().clone(), None),
+        _ if wanted.analyze => return Err(Error::unsupported("EXPLAIN ANALYZE of a statement that changes rows")),
+        Statement::Insert(Insert { source: Some(query), table, .. }) => {
+            (plain()?, query.as_ref().clone(), Some(format!("Insert on {table}")))
+        }
+        other => {
+            let (state, query, line) = modify::explained(run, other).await?;
+            (state, query, Some(line))
+        }
+    };
     let began = Instant::now();
-    let plan = named_query_plan(&state, query).await?;
+    let plan = named_query_plan(&state, &query).await?;
     let physical = physical_plan(&state, &plan).await?;
     let planning = began.elapsed();
     let mut lines = if wanted.analyze {
@@ -85,9 +94,9 @@ pub(super) async fn explain(run: &Run, statement: &Statement) -> Result<Outcome>
         let optimized = if wanted.verbose { Some(state.optimize(&plan)?) } else { None };
         plan_lines(optimized.as_ref(), &physical, wanted)
     };
-    if let Some(target) = target {
+    if let Some(above) = above {
         lines.iter_mut().for_each(|line| line.insert_str(0, "  "));
-        lines.insert(0, format!("Insert on {target}"));
+        lines.insert(0, above);
     }
     if wanted.analyze {
         lines.insert(lines.len() - 1, format!("Planning Time: {:.3} ms", planning.as_secs_f64() * 1e3));

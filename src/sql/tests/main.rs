@@ -4,5 +4,6 @@ mod basics;
 mod copying;
 mod failures;
 mod harness;
+mod modify;
 mod parameters;
 mod transactions;

@@ -1,0 +1,353 @@
+//! INSERT with ON CONFLICT or RETURNING: all rows are known before any is written.
+//!
+//! ON CONFLICT looks the new rows' keys up in the snapshot. Rows whose key is free are inserted. The others are dropped (DO
+//! NOTHING), or change the row that is there (DO UPDATE): its new columns are a query over two sets of rows in memory, the
+//! table's rows under the table's name and the new ones as `excluded`.
+
+use super::assignments::{self, Assigned};
+use super::change::{self, Change};
+use super::query::{item, refuse_aggregates, select, values};
+use super::rows::read;
+use super::rowset::{RowSet, joined, tables};
+use super::table::Target;
+use super::{Scope, returning};
+use crate::context::StatementContext;
+use crate::error::{Error, Result};
+use crate::outcome::Outcome;
+use crate::parser::calls::identifier;
+use crate::plan::named_query_plan;
+use crate::prepared::{bind, column_parameter, infer};
+use crate::provider::{arrow_schema, state_with};
+use crate::semantics;
+use crate::session::{Prepared, Run};
+use crate::sqlstate::{
+    CARDINALITY_VIOLATION, INTERNAL_ERROR, INVALID_COLUMN_REFERENCE, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_OBJECT,
+};
+use crate::statements::insert::sources;
+use crate::statements::target::folded;
+use crate::transaction::blocking;
+use crate::types::PgType;
+use crate::unique::{NewKeys, UniqueKey};
+use crate::write::Shape;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::{concat_batches, interleave, take_record_batch};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::row::OwnedRow;
+use datafusion::execution::session_state::SessionState;
+use datafusion::sql::sqlparser::ast::{
+    ConflictTarget, DoUpdate, Expr, Insert, OnConflictAction, OnInsert, Query, TableObject, Value,
+};
+use lightning_catalog::Table;
+use lightning_storage::Snapshot;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What is done about a key that is taken.
+enum Action<'a> {
+    Nothing,
+    Update(&'a DoUpdate),
+}
+
+/// The clause, with its arbiter checked. `None`: a taken key is an error.
+fn action<'a>(insert: &'a Insert, table: &Table) -> Result<Option<Action<'a>>> {
+    let conflict = match &insert.on {
+        None => return Ok(None),
+        Some(OnInsert::OnConflict(conflict)) => conflict,
+        Some(_) => return Err(Error::new(SYNTAX_ERROR, "syntax error at or near \"DUPLICATE\"")),
+    };
+    match &conflict.conflict_target {
+        None => {}
+        Some(ConflictTarget::OnConstraint(name)) => {
+            let name = name.0.last().and_then(|p| p.as_ident()).map(folded).unwrap_or_default();
+            if table.primary_key.as_ref().is_none_or(|key| key.name != name) {
+                let message = format!("constraint \"{name}\" for table \"{}\" does not exist", table.name);
+                return Err(Error::new(UNDEFINED_OBJECT, message));
+            }
+        }
+        Some(ConflictTarget::Columns(names)) => {
+            let mut columns = HashSet::new();
+            for name in names {
+                let name = folded(name);
+                let index = table.column_index(&name).ok_or_else(|| {
+                    Error::new(UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")).with_column(&name)
+                })?;
+                columns.insert(index);
+            }
+            let key: Option<HashSet<usize>> = table.primary_key.as_ref().map(|k| k.columns.iter().copied().collect());
+            if key != Some(columns) {
+                let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+                return Err(Error::new(INVALID_COLUMN_REFERENCE, message));
+            }
+        }
+    }
+    match &conflict.action {
+        OnConflictAction::DoNothing => Ok(Some(Action::Nothing)),
+        OnConflictAction::DoUpdate(_) if conflict.conflict_target.is_none() => {
+            let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
+            Err(Error::new(SYNTAX_ERROR, message).with_hint("For example, ON CONFLICT (column_name)."))
+        }
+        OnConflictAction::DoUpdate(update) => Ok(Some(Action::Update(update))),
+    }
+}
+
+fn target(scope: &Scope<'_>, insert: &Insert) -> Result<Target> {
+    let TableObject::TableName(name) = &insert.table else {
+        return Err(Error::unsupported("INSERT into anything but a table"));
+    };
+    Target::named(scope, name, insert.table_alias.as_ref().map(|alias| &alias.alias), "insert into")
+}
+
+/// The new rows as RETURNING sees them.
+fn inserted(target: &Target, batches: Vec<RecordBatch>) -> Result<RowSet> {
+    rowset("changed", target, &target.alias, batches)
+}
+
+fn rowset(
+    name: &str,
+    target: &Target,
+    alias: &datafusion::sql::sqlparser::ast::Ident,
+    batches: Vec<RecordBatch>,
+) -> Result<RowSet> {
+    let fields = arrow_schema(&target.table.columns).fields().to_vec();
+    RowSet::new(name, alias, fields, batches.iter().map(|batch| batch.columns().to_vec()).collect())
+}
+
+/// The columns RETURNING gives, and the types of parameters in ON CONFLICT and RETURNING.
+pub(crate) async fn describe(
+    run: &Run,
+    insert: &Insert,
+    table: &Arc<Table>,
+    context: Arc<StatementContext>,
+    types: &mut [Option<PgType>],
+) -> Result<Option<SchemaRef>> {
+    let scope = Scope { run, context, with: None };
+    let target = target(&scope, insert)?;
+    if let Some(Action::Update(update)) = action(insert, table)? {
+        let update = Update::plan(&scope, &target, update, Vec::new(), Vec::new())?;
+        for (output, assigned) in update.assigned.iter().enumerate() {
+            if let Expr::Value(value) = &assigned.value
+                && let Value::Placeholder(name) = &value.value
+                && let Some(index) = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()?.checked_sub(1))
+                && let Some(slot @ None) = types.get_mut(index)
+            {
+                debug_assert!(output < update.assigned.len());
+                *slot = Some(column_parameter(&table.columns[assigned.column]));
+            }
+        }
+        infer(named_query_plan(&update.state, &update.query).await?, types)?;
+    }
+    match returning::items(&insert.returning) {
+        None => Ok(None),
+        Some(items) => {
+            let sets = [inserted(&target, Vec::new())?];
+            returning::describe(&scope, &items, &sets, types).await.map(Some)
+        }
+    }
+}
+
+/// Inserts rows that are all there.
+pub(crate) async fn insert(
+    run: &Run,
+    insert: &Insert,
+    table: &Arc<Table>,
+    context: Arc<StatementContext>,
+    batches: Vec<RecordBatch>,
+    prepared: Option<&Prepared>,
+) -> Result<Outcome> {
+    let action = action(insert, table)?;
+    let mut write = run.session.transactions.write(&run.session.instance)?;
+    let snapshot = write.txn()?.storage.snapshot();
+    let scope = Scope { run, context, with: insert.source.as_ref().and_then(|query| query.with.clone()) };
+    let target = target(&scope, insert)?;
+    let key = UniqueKey::of(table, run.session.zone());
+    let (rows, places) = match (key, action) {
+        (None, _) => (batches, Vec::new()),
+        (Some(key), None) => {
+            let (snapshot, checked) = (snapshot.clone(), batches.clone());
+            blocking(move || check(key, snapshot, &checked)).await??;
+            (batches, Vec::new())
+        }
+        (Some(key), Some(action)) => {
+            let new = concat_batches(&arrow_schema(&table.columns), &batches)?;
+            resolve(&scope, &target, key, action, &snapshot, new, prepared).await?
+        }
+    };
+    let changed = rows.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+    let returned = match returning::items(&insert.returning) {
+        None => None,
+        Some(mut items) => {
+            returning::exprs_mut(&mut items).for_each(|expr| target.unqualify(expr));
+            let sets = [inserted(&target, rows.clone())?];
+            Some(returning::compute(&scope, &items, &sets, "INSERT 0", prepared).await?)
+        }
+    };
+    change::write(write, Change { table: table.storage_table(), snapshot, places, rows }).await?;
+    Ok(returning::outcome(returned, "INSERT 0", changed))
+}
+
+fn check(key: UniqueKey, snapshot: Snapshot, rows: &[RecordBatch]) -> Result<()> {
+    let mut keys = NewKeys::new(key, snapshot.clone()).keeping_all();
+    rows.iter().try_for_each(|batch| keys.add(batch))?;
+    keys.finish(&[], || snapshot)
+}
+
+/// What becomes of each new row.
+struct Fates {
+    /// Rows to insert.
+    free: Vec<u32>,
+    /// Rows whose key is taken, and where.
+    taken: Vec<(u32, u64)>,
+    /// A row whose key an earlier new row has.
+    repeated: bool,
+}
+
+fn fates(key: &UniqueKey, snapshot: &Snapshot, new: &RecordBatch, table: &Table) -> Result<Fates> {
+    let mut fates = Fates { free: Vec::new(), taken: Vec::new(), repeated: false };
+    let keys = key.keys(new);
+    let found = snapshot.locate(table.storage_table(), &keys)?;
+    let converter = key.converter()?;
+    let mut seen: HashSet<OwnedRow> = HashSet::new();
+    for (row, (bytes, place)) in converter.convert_columns(&keys)?.iter().zip(found).enumerate() {
+        match place {
+            Some(place) => fates.taken.push((row as u32, place)),
+            None if seen.insert(bytes.owned()) => fates.free.push(row as u32),
+            None => fates.repeated = true,
+        }
+    }
+    Ok(fates)
+}
+
+/// The rows to write and the places of those they replace.
+async fn resolve(
+    scope: &Scope<'_>,
+    target: &Target,
+    key: UniqueKey,
+    action: Action<'_>,
+    snapshot: &Snapshot,
+    new: RecordBatch,
+    prepared: Option<&Prepared>,
+) -> Result<(Vec<RecordBatch>, Vec<u64>)> {
+    let table = Arc::clone(&target.table);
+    let (looked, rows, of, at) = (key.clone(), new.clone(), Arc::clone(&table), snapshot.clone());
+    let fates = blocking(move || fates(&looked, &at, &rows, &of)).await??;
+    let update = match action {
+        Action::Nothing => return Ok((vec![take_record_batch(&new, &UInt32Array::from(fates.free))?], Vec::new())),
+        Action::Update(update) => update,
+    };
+    if fates.repeated {
+        return Err(twice());
+    }
+    let places: Vec<u64> = fates.taken.iter().map(|(_, place)| *place).collect();
+    let at = snapshot.clone();
+    let (of, wanted) = (table.storage_table(), UInt64Array::from(places));
+    let projection: Vec<usize> = (0..table.columns.len()).collect();
+    let old = blocking(move || at.rows_at(of, &wanted, &projection)).await??;
+    let shape = Shape::new(&table, scope.run.session.zone());
+    let old = shape.old_batch(old.columns().to_vec(), old.num_rows())?;
+    let excluded = take_record_batch(&new, &fates.taken.iter().map(|(row, _)| *row).collect::<UInt32Array>())?;
+    let update = Update::plan(scope, target, update, vec![old.clone()], vec![excluded])?;
+    let (kept, updated) = update.run(scope, &shape, &old, prepared).await?;
+    let kept: HashMap<usize, usize> = kept.into_iter().enumerate().map(|(at, number)| (number, at)).collect();
+    // In the order of the new rows: inserted ones are (0, row), updated ones (1, row).
+    let mut order: Vec<(u32, (usize, usize))> = fates.free.iter().map(|row| (*row, (0, *row as usize))).collect();
+    let mut changed: HashSet<u64> = HashSet::new();
+    let mut places = Vec::new();
+    for (number, (row, place)) in fates.taken.iter().enumerate() {
+        if changed.contains(place) {
+            return Err(twice());
+        }
+        if let Some(at) = kept.get(&number) {
+            changed.insert(*place);
+            places.push(*place);
+            order.push((*row, (1, *at)));
+        }
+    }
+    order.sort_unstable();
+    let order: Vec<(usize, usize)> = order.into_iter().map(|(_, place)| place).collect();
+    let columns: Vec<ArrayRef> = new
+        .columns()
+        .iter()
+        .zip(updated.columns())
+        .map(|(new, updated)| Ok(interleave(&[new.as_ref(), updated.as_ref()], &order)?))
+        .collect::<Result<_>>()?;
+    let rows = vec![shape.batch(columns, order.len())?];
+    if update.assigned.iter().any(|a| key.columns().contains(&a.column)) {
+        key.check(snapshot, &rows, &places).await?;
+    }
+    Ok((rows, places))
+}
+
+fn twice() -> Error {
+    Error::new(CARDINALITY_VIOLATION, "ON CONFLICT DO UPDATE command cannot affect row a second time").with_hint(
+        "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
+    )
+}
+
+/// DO UPDATE as a query: the numbers of the rows it changes and the columns it sets.
+struct Update {
+    state: SessionState,
+    query: Query,
+    assigned: Vec<Assigned>,
+}
+
+impl Update {
+    fn plan(
+        scope: &Scope<'_>,
+        target: &Target,
+        update: &DoUpdate,
+        old: Vec<RecordBatch>,
+        excluded: Vec<RecordBatch>,
+    ) -> Result<Update> {
+        let session = &scope.run.session;
+        let sets = [
+            rowset("old", target, &target.alias, old)?,
+            rowset("excluded", target, &identifier("excluded"), excluded)?,
+        ];
+        let mut state = state_with(&session.base, &session.info, &scope.context, tables(&sets));
+        semantics::begin_statement(&mut state, &session.info);
+        let mut assigned = assignments::read(scope.run, &target.table, &update.assignments)?;
+        assigned.iter_mut().for_each(|a| target.unqualify(&mut a.value));
+        let mut selection = update.selection.clone();
+        if let Some(condition) = &mut selection {
+            target.unqualify(condition);
+        }
+        refuse_aggregates(&state, values(&assigned), "UPDATE")?;
+        let mut items = vec![item(sets[0].number(), 0)];
+        for a in &assigned {
+            items.push(item(a.value.clone(), items.len()));
+        }
+        let query = select(scope.with.as_ref(), items, joined(&sets), selection)?;
+        Ok(Update { state, query, assigned })
+    }
+
+    /// Numbers of the rows to change, and the rows as they will be.
+    async fn run(
+        &self,
+        scope: &Scope<'_>,
+        shape: &Shape,
+        old: &RecordBatch,
+        prepared: Option<&Prepared>,
+    ) -> Result<(Vec<usize>, RecordBatch)> {
+        let plan = named_query_plan(&self.state, &self.query).await?;
+        let plan = bind(plan, scope.run, prepared)?;
+        let sources = sources(&self.state, &plan)?;
+        for (a, source) in self.assigned.iter().zip(&sources[1..]) {
+            shape.check(a.column, source)?;
+        }
+        let held = read(scope.run, &self.state, &plan, |batch| Ok(Some(batch))).await?;
+        let schema = held.batches.first().map_or(held.schema, |batch| batch.schema());
+        let set = concat_batches(&schema, &held.batches)?;
+        let numbers = set
+            .column(0)
+            .as_primitive_opt::<Int64Type>()
+            .ok_or_else(|| Error::new(INTERNAL_ERROR, "rows must be numbered by integers"))?;
+        let numbers: Vec<usize> = numbers.values().iter().map(|number| *number as usize).collect();
+        let kept = take_record_batch(old, &numbers.iter().map(|n| *n as u32).collect::<UInt32Array>())?;
+        let mut columns = kept.columns().to_vec();
+        for (output, a) in self.assigned.iter().enumerate() {
+            columns[a.column] = shape.assign(a.column, &sources[output + 1], set.column(output + 1))?;
+        }
+        let rows = shape.batch(columns, numbers.len())?;
+        Ok((numbers, rows))
+    }
+}
