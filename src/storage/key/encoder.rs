@@ -291,7 +291,7 @@ fn write_fixed(array: &ArrayRef, bytes: &mut [u8], key_width: usize, at: usize) 
     ) {
         let width = T::Native::WIDTH;
         if key_width == width {
-            // The width is a constant here, which makes this loop twice as fast.
+            // The width is a constant here, so that the loop copies whole words.
             for (key, value) in bytes.chunks_exact_mut(width).zip(array.values()) {
                 value.write(key);
             }

@@ -21,7 +21,7 @@
 //! edge between two owners that both wait already: whoever is granted something does not wait any more, and whoever is let in
 //! before others in a queue is the one who begins to wait. While it looks, `waits` is locked, so who waits for what stands still; a waiting
 //! owner releases nothing; and grants to owners that do not wait cannot close a circle. So what is found is real.
-//! Looking at once instead of after a while costs a few hundred nanoseconds a wait, and waits nobody's time.
+//! It is looked at once instead of after a while: only those who wait pay for it, and nobody waits in vain.
 //!
 //! # Escalation
 //!
