@@ -206,10 +206,14 @@ fn fates(key: &UniqueKey, snapshot: &Snapshot, new: &RecordBatch, table: &Table)
     let keys = key.keys(new);
     let found = snapshot.locate(table.storage_table(), &keys)?;
     let converter = key.converter()?;
+    let rows = converter.convert_columns(&keys)?;
+    // Storage answers for one of several equal keys.
+    let taken: HashMap<OwnedRow, u64> =
+        rows.iter().zip(&found).filter_map(|(bytes, place)| Some((bytes.owned(), (*place)?))).collect();
     let mut seen: HashSet<OwnedRow> = HashSet::new();
-    for (row, (bytes, place)) in converter.convert_columns(&keys)?.iter().zip(found).enumerate() {
-        match place {
-            Some(place) => fates.taken.push((row as u32, place)),
+    for (row, bytes) in rows.iter().enumerate() {
+        match taken.get(&bytes.owned()) {
+            Some(place) => fates.taken.push((row as u32, *place)),
             None if seen.insert(bytes.owned()) => fates.free.push(row as u32),
             None => fates.repeated = true,
         }
