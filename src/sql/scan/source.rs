@@ -155,7 +155,6 @@ impl LightningScan {
             places: self.place_output().is_some(),
             predicates: merge(self.conditions.iter().filter_map(|c| c.predicate.clone()).collect()),
             row_filters,
-            places: false,
             dynamic: self
                 .dynamic
                 .iter()
