@@ -25,12 +25,11 @@ use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// More bytes of records than this are flushed when the engine closes, so that the next start need not replay them.
 const CLOSE_LOG_BYTES: u64 = 8 << 20;
-/// After a flush failed (a full disk, say) the next attempt is not made sooner than this.
-const FLUSH_RETRY: Duration = Duration::from_secs(1);
+/// Committers help to flush once rows in memory take so many times the bytes at which the background begins.
+const HELP_FROM: usize = 2;
 
 /// How an engine runs.
 #[derive(Clone, Debug)]
@@ -132,6 +131,16 @@ impl Engine {
         self.line.published()
     }
 
+    /// Flushes, or waits for the flush under way, when commits fill memory faster than the background empties it. Called by
+    /// committers that hold no version any more: what they hold cannot be let go.
+    pub(crate) fn relieve_memory(&self) {
+        let is_full = self.context.mem_account.bytes() > HELP_FROM * self.context.mem_bytes_max();
+        if let Some(flusher) = self.flusher.as_ref().filter(|_| is_full) {
+            // The commit is durable whatever becomes of this; who needs memory that is not there is told.
+            let _ = flusher.lock().flush_due();
+        }
+    }
+
     pub(crate) fn context(&self) -> &Arc<Context> {
         &self.context
     }
@@ -172,14 +181,10 @@ impl Background {
     ) -> std::io::Result<Background> {
         let (stop, stopped) = bounded::<()>(0);
         let thread = std::thread::Builder::new().name("lightning-flush".into()).spawn(move || {
-            let mut failed_at: Option<Instant> = None;
             loop {
                 select! {
-                    recv(woken) -> _ => {
-                        if failed_at.is_none_or(|at| at.elapsed() >= FLUSH_RETRY) {
-                            failed_at = flusher.lock().flush_due().err().map(|_| Instant::now());
-                        }
-                    }
+                    // What failed is tried again: the rows are in memory and in the log.
+                    recv(woken) -> _ => drop(flusher.lock().flush_due()),
                     recv(removals) -> path => path.into_iter().for_each(|path| remove(&context, &path)),
                     recv(stopped) -> _ => break,
                 }

@@ -31,6 +31,7 @@ use crate::stored::{Origin, StoredSegment};
 use crate::table::Table;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// So many small segments of a table are merged.
 const MERGE_SEGMENTS: usize = 8;
@@ -38,9 +39,13 @@ const MERGE_SEGMENTS: usize = 8;
 /// A segment with at least one deleted row in so many is written again.
 const DEAD_SHARE: u64 = 4;
 
+/// After a flush failed (a full disk, say) the next attempt is not made sooner than this.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The one that flushes. Owns the manifest.
 #[derive(Debug)]
 pub(crate) struct Flusher {
+    failed_at: Option<Instant>,
     context: Arc<Context>,
     line: Arc<Line>,
     encoders: Arc<Encoders>,
@@ -58,12 +63,21 @@ struct Flushed {
 impl Flusher {
     /// A flusher for what `line` does.
     pub(crate) fn new(context: Arc<Context>, line: Arc<Line>, encoders: Arc<Encoders>, manifest: Manifest) -> Flusher {
-        Flusher { context, line, encoders, manifest }
+        Flusher { failed_at: None, context, line, encoders, manifest }
     }
 
     /// Flushes what is due: the fullest tables when memory runs short, everything when the log has grown long, and tables
-    /// whose files wait to be removed.
+    /// whose files wait to be removed. Nothing for a while after that failed.
     pub(crate) fn flush_due(&mut self) -> Result<()> {
+        if self.failed_at.is_some_and(|at| at.elapsed() < RETRY) {
+            return Ok(());
+        }
+        let outcome = self.try_flush_due();
+        self.failed_at = outcome.is_err().then(Instant::now);
+        outcome
+    }
+
+    fn try_flush_due(&mut self) -> Result<()> {
         let (unflushed, log_bytes) = self.line.run(|line| (line.unflushed(), line.backlog.log_bytes))?;
         if log_bytes > self.context.log_bytes_max() {
             return self.flush_all(unflushed, log_bytes);

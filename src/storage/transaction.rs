@@ -260,7 +260,11 @@ impl Transaction {
         if self.writes.is_empty() {
             return Ok(self.base.timestamp);
         }
-        self.engine.line().commit(self.writes)
+        let Transaction { engine, base, writes, overlay, .. } = self;
+        drop((base, overlay));
+        let outcome = engine.line().commit(writes);
+        engine.relieve_memory();
+        outcome
     }
 
     /// Forgets everything, removing files written.

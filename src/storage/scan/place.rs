@@ -83,6 +83,9 @@ pub(crate) fn locate(source: &ScanSource, columns: &[usize], keys: &[ArrayRef]) 
             BlockRows::Column(column_block) => search.stored(number, block, column_block, &mut found)?,
         }
     }
+    for key in 0..count {
+        found[key] = found[search.first[key] as usize];
+    }
     Ok(found)
 }
 
@@ -93,8 +96,10 @@ struct Search<'a> {
     /// Numbers of the keys in key order.
     order: Vec<u32>,
     converter: RowConverter,
-    /// Numbers of the keys by their bytes.
+    /// Numbers of the keys by their bytes: the first of equal ones.
     by_bytes: HashMap<Box<[u8]>, u32>,
+    /// For each key the number of the first that equals it.
+    first: Vec<u32>,
 }
 
 impl<'a> Search<'a> {
@@ -111,8 +116,10 @@ impl<'a> Search<'a> {
         let rows = converter.convert_columns(keys)?;
         let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
         order.sort_by(|&a, &b| rows.row(a as usize).cmp(&rows.row(b as usize)));
-        let by_bytes = rows.iter().zip(0..).map(|(row, number)| (Box::from(row.data()), number)).collect();
-        Ok(Search { keys, columns, order, converter, by_bytes })
+        let mut by_bytes: HashMap<Box<[u8]>, u32> = HashMap::with_capacity(order.len());
+        let first = rows.iter().zip(0..).map(|(row, number)| *by_bytes.entry(Box::from(row.data())).or_insert(number));
+        let first = first.collect();
+        Ok(Search { keys, columns, order, converter, by_bytes, first })
     }
 
     /// Wanted keys from `first` to `last`, as a range of `order`.

@@ -145,6 +145,8 @@ fn rows_are_located_by_key_and_read_by_place() {
         // Few keys are searched for, many are looked up.
         let mut keys: Vec<i64> = wanted.to_vec();
         keys.extend((0..copies).map(|copy| 20 + copy * 4));
+        // The same key twice.
+        keys.extend([16_384, 20, 1]);
         let found = snapshot.locate(table, &[Arc::new(Int64Array::from(keys.clone())) as ArrayRef]).unwrap();
         let there = |id: i64| (id % 2 == 0 && (0..500_000).contains(&id) && id != 10) || id == 1 || id == 499_999;
         for (id, place) in keys.iter().zip(&found) {
