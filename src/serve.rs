@@ -17,13 +17,14 @@ pub fn run(open: impl FnOnce() -> Result<Database>, listen: &str) -> Result<Exit
     check_listen_address(address).map_err(|why| Error::new(SqlState("22023"), why))?;
     let database = open()?;
     let server = Server::start(&database, &address.to_string())?;
+    // Before anybody knows that we run: a signal that comes at once is an orderly end, too.
+    let mut signals = database.runtime().block_on(async { Signals::listen() })?;
     announce(server.local_addr());
-    database.runtime().block_on(signal())?;
+    database.runtime().block_on(signals.next());
     eprintln!("shutting down");
-    database.runtime().spawn(async {
-        if signal().await.is_ok() {
-            std::process::exit(1);
-        }
+    database.runtime().spawn(async move {
+        signals.next().await;
+        std::process::exit(1);
     });
     server.stop()?;
     drop(database);
@@ -37,20 +38,48 @@ fn announce(address: SocketAddr) {
     let _ = std::io::stdout().flush();
 }
 
-/// Returns at the next SIGINT or SIGTERM.
-async fn signal() -> Result<()> {
-    let failed = |e: std::io::Error| Error::new(SqlState("58030"), format!("could not wait for signals: {e}"));
-    #[cfg(unix)]
-    {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
+/// SIGINT and SIGTERM, from the moment this exists.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// Must be called on the runtime.
+    fn listen() -> Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |e: std::io::Error| Error::new(SqlState("58030"), format!("could not wait for signals: {e}"));
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    /// Returns at the next one.
+    async fn next(&mut self) {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(failed),
-            _ = terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-    #[cfg(not(unix))]
-    {
-        tokio::signal::ctrl_c().await.map_err(failed)
+}
+
+/// Ctrl-C, which is all there is.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Result<Signals> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) {
+        // Without a way to hear of it the process runs until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
