@@ -4,6 +4,8 @@ use crate::budget::{MemoryBudget, Reservation};
 use crate::error::{Error, Result};
 use crate::frames::Frames;
 use crate::ids::{SegmentId, TableId};
+use crate::locks::{LockOptions, Locks};
+use crate::recent::RecentWrites;
 use crossbeam_channel::Sender;
 use lightning_vfs::Vfs;
 use parking_lot::{Condvar, Mutex};
@@ -52,6 +54,10 @@ pub(crate) struct Context {
     pub(crate) frames: Arc<Frames>,
     /// Memory of installed mem blocks, and of those that transactions buffer.
     pub(crate) mem_account: Arc<Reservation>,
+    /// Key and table locks of open transactions.
+    pub(crate) locks: Arc<Locks>,
+    /// Which keys were written lately.
+    pub(crate) recent: RecentWrites,
     next_table: AtomicU64,
     next_segment: AtomicU64,
     /// Where the files of segments nobody needs any more are sent. Not bounded: a reader that drops the last reference
@@ -94,6 +100,8 @@ impl Context {
             frames: Frames::new(&budget),
             mem_account: Arc::new(budget.register("mem blocks")),
             budget,
+            locks: Arc::new(Locks::new(LockOptions::default())),
+            recent: RecentWrites::default(),
             next_table: AtomicU64::new(TableId::FIRST_USER.0),
             next_segment: AtomicU64::new(1),
             unneeded,

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::flush::Flusher;
 use crate::frames::FrameCounters;
 use crate::line::{Line, WalStatus};
+use crate::locks::LockInfo;
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshot;
 use crate::verify::{VerifyReport, verify};
@@ -105,6 +106,11 @@ impl Engine {
     /// The log's state.
     pub fn wal_status(&self) -> WalStatus {
         self.line.status()
+    }
+
+    /// Every lock that is held or waited for.
+    pub fn locks(&self) -> Vec<LockInfo> {
+        self.context.locks.list()
     }
 
     /// What the page cache did so far, and holds now.

@@ -53,6 +53,12 @@ pub enum Error {
         /// The row's key, a text per column; empty for a table without a key.
         key: Vec<String>,
     },
+    /// A row or table is locked by another transaction, and was not to be waited for.
+    Locked(TableId),
+    /// A lock was waited for as long as allowed.
+    LockTimeout(TableId),
+    /// Waiting for a lock would have closed a circle.
+    Deadlock(Vec<Waiting>),
     /// The memory budget is exhausted.
     OutOfMemory {
         /// Bytes asked for.
@@ -120,13 +126,27 @@ pub enum Error {
     Arrow(String),
 }
 
+/// One transaction of a circle waiting for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Number of the transaction that waits.
+    pub transaction: u64,
+    /// Number of the one it waits for.
+    pub blocked_by: u64,
+    /// The table that the lock is on.
+    pub table: TableId,
+    /// Whether it is on a row of the table.
+    pub is_row: bool,
+}
+
 impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::UnknownTable(_) | Error::SchemaMismatch { .. } | Error::NotADatabase { .. } => ErrorKind::Invalid,
             Error::Unsupported(_) | Error::Arrow(_) | Error::KeyTooLarge { .. } => ErrorKind::Invalid,
-            Error::TableChanged(_) | Error::Conflict { .. } => ErrorKind::Conflict,
+            Error::TableChanged(_) | Error::Conflict { .. } | Error::Deadlock(_) => ErrorKind::Conflict,
+            Error::Locked(_) | Error::LockTimeout(_) => ErrorKind::Conflict,
             Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Error::InUse(_) => ErrorKind::InUse,
             Error::Corrupt { .. } | Error::MalformedKey { .. } => ErrorKind::Corrupt,
@@ -156,6 +176,9 @@ impl std::fmt::Display for Error {
             Error::Conflict { table, key } => {
                 write!(f, "row ({}) of table {table} was changed by a concurrent transaction", key.join(", "))
             }
+            Error::Locked(id) => write!(f, "table {id} has a lock of another transaction"),
+            Error::LockTimeout(id) => write!(f, "a lock on table {id} was not available in time"),
+            Error::Deadlock(_) => write!(f, "deadlock detected"),
             Error::OutOfMemory { asked_bytes, limit_bytes, consumers } => {
                 write!(
                     f,

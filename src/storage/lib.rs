@@ -39,12 +39,12 @@ mod segment;
 mod scan;
 
 // Keys as bytes.
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "tables ordered by key are not written yet"))]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the delta tree of a table comes on top of it"))]
 mod key;
 
-// Who writes first.
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "transactions do not lock yet"))]
+// Who writes first, and what was written last.
 mod locks;
+mod recent;
 
 // Tables, the log and the manifest.
 mod table;
@@ -80,13 +80,16 @@ mod verify;
 
 // The face.
 mod engine;
+mod locking;
 mod transaction;
 
 pub use engine::{Engine, Options};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, Waiting};
 pub use frames::{FrameCounters, Frames};
 pub use ids::{Lsn, SegmentId, TableId, Timestamp};
 pub use line::WalStatus;
+pub use locking::{IfLocked, Locking};
+pub use locks::{KeyMode, LockInfo, LockMode, LockOwner, TableMode, Waker};
 pub use predicate::{CompareOp, DynamicConditions, DynamicFilter, Predicate, RowFilter};
 pub use scan::{Scan, ScanMetrics, ScanReader, ScanSpec};
 pub use snapshot::{BlockInfo, Snapshot};

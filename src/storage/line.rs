@@ -14,12 +14,14 @@ use crate::backlog::{Backlog, Removed};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ids::{Lsn, TableId, Timestamp};
+use crate::locks::LockOwner;
 use crate::mem::Merging;
+use crate::recent::Footprint;
 use crate::record;
 use crate::stored::Origin;
 use crate::version::{Tables, Version};
 use crate::wal::{PAYLOAD_BYTES_MAX, RecordRef, Wal};
-use crate::writes::WriteSet;
+use crate::writes::{Claim, WriteSet};
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use parking_lot::Mutex;
@@ -61,6 +63,8 @@ pub struct WalStatus {
 
 struct Commit {
     writes: WriteSet,
+    owner: LockOwner,
+    footprint: Footprint,
     tables: Vec<TableId>,
     payload: Vec<u8>,
     /// How often it came back as doubtful.
@@ -86,6 +90,7 @@ enum Request {
 pub(crate) struct Line {
     queue: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
+    context: Arc<Context>,
     status: Arc<Mutex<WalStatus>>,
     published: Arc<ArcSwap<Version>>,
 }
@@ -119,7 +124,7 @@ impl Line {
         let published = Arc::new(ArcSwap::new(version.clone()));
         let status = Arc::new(Mutex::new(WalStatus::default()));
         let mut state = LineState {
-            context,
+            context: context.clone(),
             wal,
             version,
             published: published.clone(),
@@ -130,11 +135,11 @@ impl Line {
         state.report(0);
         let (queue, requests) = bounded(QUEUE_MAX);
         let thread = std::thread::Builder::new().name("lightning-line".into()).spawn(move || state.run(&requests))?;
-        Ok(Line { queue: Some(queue), thread: Some(thread), status, published })
+        Ok(Line { queue: Some(queue), thread: Some(thread), context, status, published })
     }
 
-    /// Commits `writes` and waits until they are durable and published.
-    pub(crate) fn commit(&self, writes: WriteSet) -> Result<Timestamp> {
+    /// Commits `writes` of `owner` and waits until they are durable and published.
+    pub(crate) fn commit(&self, writes: WriteSet, owner: LockOwner) -> Result<Timestamp> {
         let payload = record::encode(&writes)?;
         if payload.len() > PAYLOAD_BYTES_MAX {
             let (has, max) = (payload.len(), PAYLOAD_BYTES_MAX);
@@ -142,9 +147,10 @@ impl Line {
                 "a transaction of {has} bytes in memory; at most {max} are possible"
             )));
         }
+        let footprint = self.context.recent.footprint(&writes)?;
         let tables = writes.tables.keys().copied().collect();
         let (reply, answer) = bounded(1);
-        let mut commit = Box::new(Commit { writes, tables, payload, bounces: 0, reply });
+        let mut commit = Box::new(Commit { writes, owner, footprint, tables, payload, bounces: 0, reply });
         loop {
             self.send(Request::Commit(commit))?;
             match answer.recv().map_err(|_| closed())? {
@@ -152,7 +158,7 @@ impl Line {
                 Outcome::Doubtful(back) => commit = back,
             }
             commit.bounces += 1;
-            commit.writes.relocate(&self.published())?;
+            commit.writes.relocate(&self.published(), claim(&self.context, owner))?;
         }
     }
 
@@ -250,10 +256,12 @@ impl LineState {
         for mut commit in group {
             let lsn = first + accepted.len() as u64;
             let ended = removed_segments(Lsn(lsn), &commit.writes, &version.tables);
-            match admit(&mut commit, &mut version) {
+            match admit(&mut commit, &mut version, &self.context) {
                 Ok(false) => doubtful.push(commit),
                 Ok(true) => {
                     version.timestamp = Timestamp(lsn);
+                    // Before it is published: who sees it there and not in a snapshot looks again.
+                    self.context.recent.note(&commit.footprint, version.timestamp);
                     removed.extend(ended);
                     accepted.push(commit);
                 }
@@ -384,15 +392,19 @@ fn gather(group: &mut Vec<Commit>, requests: &Receiver<Request>) -> Option<Reque
 }
 
 /// Validates a commit and applies it to `version`; false when it must look again where its rows are.
-fn admit(commit: &mut Commit, version: &mut Version) -> Result<bool> {
+fn admit(commit: &mut Commit, version: &mut Version, context: &Context) -> Result<bool> {
     commit.writes.validate(version)?;
     if commit.bounces >= BOUNCES_MAX {
-        commit.writes.relocate(version)?;
+        commit.writes.relocate(version, claim(context, commit.owner))?;
     } else if !commit.writes.fits(version) {
         return Ok(false);
     }
     commit.writes.apply(version, Merging::BySize)?;
     Ok(true)
+}
+
+fn claim(context: &Context, owner: LockOwner) -> Claim<'_> {
+    Claim { recent: &context.recent, locks: &context.locks, owner }
 }
 
 fn answer(reply: &Sender<Outcome>, result: Result<Timestamp>) {

@@ -169,6 +169,7 @@ fn decode_table(
         segments,
         deleted,
         dead,
+        read_at: Timestamp::default(),
     }))
 }
 

@@ -9,7 +9,8 @@
 use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
-use arrow::array::{Array, Int64Array, RecordBatch};
+use crate::key::{KeyColumn, KeyEncoder};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -79,6 +80,8 @@ pub(crate) struct Table {
     pub(crate) schema: SchemaRef,
     /// Columns that tell rows apart and order them.
     pub(crate) key: Vec<usize>,
+    /// Makes bytes of keys; `None` when a key column's type has no order, and rows cannot be locked one by one.
+    pub(crate) encoder: Option<KeyEncoder>,
     /// The next row number.
     next_row: AtomicI64,
     /// Carried by every record that touches the table and compared at the line.
@@ -116,7 +119,10 @@ impl Table {
             let fields: Vec<_> = schema.fields().iter().cloned().chain([number]).collect();
             schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
         }
-        Table { id, definition, schema, key, next_row: AtomicI64::new(1), schema_version, created_at }
+        let column = |field: &Field| KeyColumn { data_type: field.data_type().clone(), nullable: field.is_nullable() };
+        let columns: Vec<KeyColumn> = key.iter().map(|&c| column(schema.field(c))).collect();
+        let encoder = KeyEncoder::new(&columns).ok();
+        Table { id, definition, schema, key, encoder, next_row: AtomicI64::new(1), schema_version, created_at }
     }
 
     /// Whether rows are told apart by a number that the table's definition does not know.
@@ -132,6 +138,11 @@ impl Table {
     /// Never gives out row numbers below this one.
     pub(crate) fn reserve_rows(&self, next: i64) {
         self.next_row.fetch_max(next, Ordering::Relaxed);
+    }
+
+    /// The key's columns of a batch of whole rows.
+    pub(crate) fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        self.key.iter().map(|&column| batch.column(column).clone()).collect()
     }
 
     /// Schema of a batch of keys.

@@ -4,17 +4,22 @@
 //! files that nothing refers to until the commit record does: rolled back, it lets go of them and they are removed.
 
 use crate::bulk::{BUFFER_BYTES_MAX, Bulk, BulkLoad};
+use crate::context::Context;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{TableId, Timestamp};
+use crate::key::EncodedKeys;
+use crate::locking::{IfLocked, Locking};
+use crate::locks::{KeyMode, LockOwner, Mark, TableMode};
 use crate::mem::{MemBlock, MemList, Merging, batch_bytes};
 use crate::scan::{place_parts, rows_at};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::snapshot::Snapshot;
 use crate::table::{Table, TableDefinition};
 use crate::version::Version;
-use crate::writes::{TableWrites, WriteSet};
-use arrow::array::{RecordBatch, UInt64Array};
+use crate::writes::{Claim, TableWrites, WriteSet};
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::util::display::array_value_to_string;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,18 +38,42 @@ impl Engine {
 #[derive(Debug)]
 pub struct Transaction {
     engine: Arc<Engine>,
-    number: u64,
+    owner: Owner,
     base: Arc<Version>,
     writes: WriteSet,
     /// The base with the writes on top, until either changes.
     overlay: Mutex<Option<Arc<Version>>>,
 }
 
+/// The transaction as the owner of locks, which go when it does.
+#[derive(Debug)]
+struct Owner {
+    context: Arc<Context>,
+    number: u64,
+}
+
+impl Owner {
+    fn id(&self) -> LockOwner {
+        LockOwner(self.number)
+    }
+
+    fn claim(&self) -> Claim<'_> {
+        Claim { recent: &self.context.recent, locks: &self.context.locks, owner: self.id() }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.context.locks.release_all(self.id());
+    }
+}
+
 impl Transaction {
     /// Starts on `base`.
     fn new(engine: Arc<Engine>, base: Arc<Version>) -> Transaction {
         let number = NEXT_TRANSACTION.fetch_add(1, Ordering::Relaxed);
-        Transaction { engine, number, base, writes: WriteSet::default(), overlay: Mutex::new(None) }
+        let owner = Owner { context: engine.context().clone(), number };
+        Transaction { engine, owner, base, writes: WriteSet::default(), overlay: Mutex::new(None) }
     }
 
     /// The snapshot with this transaction's own writes so far on top.
@@ -69,22 +98,142 @@ impl Transaction {
     /// old snapshot, when a row that was deleted here has been changed by a transaction that committed since.
     pub fn refresh(&mut self) -> Result<()> {
         let newest = self.engine.published();
-        self.writes.relocate(&newest)?;
+        self.writes.relocate(&newest, self.owner.claim())?;
         self.base = newest;
         *self.overlay.get_mut() = None;
         Ok(())
     }
 
-    /// Remembers the writes so far.
-    pub fn savepoint(&self) -> Savepoint {
-        Savepoint { writes: self.writes.clone() }
+    /// The newest published snapshot with own writes on top, whatever the base is: what a new key must not be in. `Conflict` as for
+    /// [`Transaction::refresh`].
+    pub fn newest(&self) -> Result<Snapshot> {
+        let newest = self.engine.published();
+        if newest.timestamp == self.base.timestamp {
+            return Ok(self.snapshot());
+        }
+        let mut writes = self.writes.clone();
+        writes.relocate(&newest, self.owner.claim())?;
+        let mut version = (*newest).clone();
+        writes.apply(&mut version, Merging::Not)?;
+        Ok(Snapshot::new(Arc::new(version)))
     }
 
-    /// Forgets the writes since `savepoint`. `Conflict` as for [`Transaction::refresh`].
+    /// Its number, which tells transactions of one run of the engine apart.
+    pub fn number(&self) -> u64 {
+        self.owner.number
+    }
+
+    /// A lock on a table.
+    pub fn lock_table(&self, table: TableId, mode: TableMode) -> Locking {
+        Locking::of_table(self.engine.context().locks.clone(), self.owner.id(), table, mode)
+    }
+
+    /// Locks on the rows at `places` of `snapshot` that others can see, and on their table. With more than
+    /// [`Transaction::LOCKED_KEYS_MAX`] of them, or in a table whose keys have no order, the table is locked against all other writers instead.
+    pub fn lock_rows(
+        &self,
+        snapshot: &Snapshot,
+        table: TableId,
+        places: &UInt64Array,
+        mode: KeyMode,
+        if_locked: IfLocked,
+    ) -> Result<Locking> {
+        let layout = snapshot.version().layout(table)?;
+        if places.len() > Self::LOCKED_KEYS_MAX || layout.table.encoder.is_none() {
+            return Ok(self.lock_table(table, TableMode::Exclusive));
+        }
+        let source = layout.source(snapshot.timestamp())?;
+        let keys = rows_at(&source, places, &layout.table.key)?;
+        let writes = self.writes.tables.get(&table);
+        let is_own = |place: u64| {
+            let block = source.blocks.get(place_parts(place).0);
+            block.is_some_and(|block| writes.is_some_and(|writes| writes.is_own(block.id)))
+        };
+        let wanted = (0u32..).zip(places.values()).filter(|(_, place)| !is_own(**place)).map(|(row, _)| row).collect();
+        let keys = encode(&layout.table, keys.columns())?;
+        Ok(self.lock_table(table, table_mode(mode)).with_keys(keys, wanted, mode, if_locked))
+    }
+
+    /// Locks on keys that rows have, or will have. [`Transaction::lock_rows`] says when the table is locked instead.
+    pub fn lock_keys(&self, table: TableId, keys: &[ArrayRef], mode: KeyMode) -> Result<Locking> {
+        let known = self.table(table)?;
+        let rows = keys.first().map_or(0, |column| column.len());
+        if rows > Self::LOCKED_KEYS_MAX || known.encoder.is_none() {
+            return Ok(self.lock_table(table, TableMode::Exclusive));
+        }
+        let keys = encode(&known, keys)?;
+        let wanted = (0..rows as u32).collect();
+        Ok(self.lock_table(table, table_mode(mode)).with_keys(keys, wanted, mode, IfLocked::Wait))
+    }
+
+    /// More keys are not locked one by one.
+    pub const LOCKED_KEYS_MAX: usize = 1 << 16;
+
+    /// Of the rows at `places` of `snapshot`, which must be locked, those that another transaction has changed or deleted since the
+    /// snapshot was taken: their numbers.
+    pub fn changed(&self, snapshot: &Snapshot, table: TableId, places: &UInt64Array) -> Result<Vec<u32>> {
+        let newest = self.engine.published();
+        let layout = snapshot.version().layout(table)?;
+        if newest.timestamp == snapshot.timestamp() {
+            return Ok(vec![]);
+        }
+        let now = newest.tables.get(&table);
+        let source = layout.source(snapshot.timestamp())?;
+        let writes = self.writes.tables.get(&table);
+        let (mut known, mut doubtful) = (None, vec![]);
+        for (row, &place) in (0u32..).zip(places.values()) {
+            let (number, place_row) = place_parts(place);
+            let Some(block) = source.blocks.get(number) else { continue };
+            let is_fine = match known {
+                Some((block, is_fine)) if block == number => is_fine,
+                _ => {
+                    let is_own = writes.is_some_and(|writes| writes.is_own(block.id));
+                    let is_there = now.is_some_and(|now| now.has_block(block.id));
+                    let state = (is_own, is_there);
+                    known = Some((number, state));
+                    state
+                }
+            };
+            let is_alive = || now.and_then(|now| now.dead.of(block.id)).is_none_or(|dead| !dead.contains(place_row));
+            match is_fine {
+                (true, _) => {}
+                (_, true) if is_alive() => {}
+                _ => doubtful.push(row),
+            }
+        }
+        if doubtful.is_empty() || layout.table.encoder.is_none() {
+            return Ok(doubtful);
+        }
+        let places = doubtful.iter().map(|row| places.value(*row as usize));
+        let keys = rows_at(&source, &UInt64Array::from_iter_values(places), &layout.table.key)?;
+        let keys = encode(&layout.table, keys.columns())?;
+        let recent = &self.engine.context().recent;
+        let is_changed = |at: usize| recent.newest(table, keys.get(at)) > snapshot.timestamp();
+        Ok(doubtful.into_iter().enumerate().filter(|(at, _)| is_changed(*at)).map(|(_, row)| row).collect())
+    }
+
+    /// What a change of the row at `place` of `snapshot` by another transaction is to one that may not look again.
+    pub fn conflict(&self, snapshot: &Snapshot, table: TableId, place: u64) -> Result<Error> {
+        let layout = snapshot.version().layout(table)?;
+        if layout.table.has_row_numbers() {
+            return Ok(Error::Conflict { table, key: vec![] });
+        }
+        let keys = rows_at(&layout.source(snapshot.timestamp())?, &UInt64Array::from(vec![place]), &layout.table.key)?;
+        let shown = keys.columns().iter().map(|values| array_value_to_string(values, 0).unwrap_or_default());
+        Ok(Error::Conflict { table, key: shown.collect() })
+    }
+
+    /// Remembers the writes so far.
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint { writes: self.writes.clone(), locks: self.engine.context().locks.mark(self.owner.id()) }
+    }
+
+    /// Forgets the writes since `savepoint`, and lets go of the locks. `Conflict` as for [`Transaction::refresh`].
     pub fn rollback_to(&mut self, savepoint: &Savepoint) -> Result<()> {
         let mut writes = savepoint.writes.clone();
-        writes.relocate(&self.base)?;
+        writes.relocate(&self.base, self.owner.claim())?;
         self.writes = writes;
+        self.engine.context().locks.release_since(self.owner.id(), savepoint.locks);
         *self.overlay.get_mut() = None;
         Ok(())
     }
@@ -190,6 +339,7 @@ impl Transaction {
             }
         }
         if !of_others.is_empty() {
+            self.writes_to(table)?.read_at = timestamp;
             let keys = rows_at(&source, &UInt64Array::from(of_others), &key)?;
             let keys = MemBlock::new(&keys, &account)?;
             self.writes_to(table)?.deleted.add(keys);
@@ -235,7 +385,7 @@ impl Transaction {
 
     /// A bulk appender that encodes on the engine's threads while the caller goes on.
     pub fn appender(&mut self, table: TableId) -> Result<Appender> {
-        Ok(Appender { load: self.bulk_load(table)?, transaction: self.number })
+        Ok(Appender { load: self.bulk_load(table)?, transaction: self.owner.number })
     }
 
     /// A table that exists for this transaction.
@@ -260,9 +410,11 @@ impl Transaction {
         if self.writes.is_empty() {
             return Ok(self.base.timestamp);
         }
-        let Transaction { engine, base, writes, overlay, .. } = self;
+        let Transaction { engine, base, writes, overlay, owner } = self;
         drop((base, overlay));
-        let outcome = engine.line().commit(writes);
+        let outcome = engine.line().commit(writes, owner.id());
+        // Those who waited see what was published.
+        drop(owner);
         engine.relieve_memory();
         outcome
     }
@@ -278,6 +430,20 @@ impl Transaction {
 #[derive(Clone, Debug)]
 pub struct Savepoint {
     writes: WriteSet,
+    locks: Mark,
+}
+
+/// How a table is locked by who locks keys of it.
+fn table_mode(mode: KeyMode) -> TableMode {
+    match mode {
+        KeyMode::KeyShare | KeyMode::Share => TableMode::RowShare,
+        KeyMode::NoKeyUpdate | KeyMode::Update => TableMode::RowExclusive,
+    }
+}
+
+fn encode(table: &Table, keys: &[ArrayRef]) -> Result<EncodedKeys> {
+    let encoder = table.encoder.as_ref().ok_or_else(|| Error::Unsupported("keys without an order".into()))?;
+    encoder.encode(keys)
 }
 
 /// Takes batches in arrival order and makes blocks of them in parallel. `push` blocks when encoders are behind.
@@ -297,7 +463,7 @@ impl Appender {
 
     /// Hands everything to `txn`, which must be the one that made it. Dropped instead, nothing is kept. Rows added.
     pub fn finish(self, txn: &mut Transaction) -> Result<u64> {
-        if self.transaction != txn.number {
+        if self.transaction != txn.owner.number {
             return Err(Error::Unsupported("an appender belongs to the transaction that made it".into()));
         }
         let (table, rows) = (self.load.table.clone(), self.load.rows);

@@ -11,7 +11,9 @@ use crate::dead::{BlockId, DeadRows};
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
 use crate::layout::Layout;
+use crate::locks::{Acquired, KeyMode, LockOwner, LockRequest, Locks, TableMode};
 use crate::mem::{MemBlock, MemList, Merging};
+use crate::recent::RecentWrites;
 use crate::scan::{locate, place_parts};
 use crate::stored::StoredSegment;
 use crate::table::Table;
@@ -19,6 +21,30 @@ use crate::version::Version;
 use arrow::util::display::array_value_to_string;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// How a transaction proves that the rows it deletes are the rows it read, though they are not where they were.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim<'a> {
+    pub(crate) recent: &'a RecentWrites,
+    pub(crate) locks: &'a Locks,
+    pub(crate) owner: LockOwner,
+}
+
+impl Claim<'_> {
+    /// Whether nobody else can write to the table.
+    fn has_table(&self, table: TableId) -> bool {
+        let request = LockRequest::Table { table, mode: TableMode::Exclusive };
+        matches!(self.locks.try_lock(self.owner, request), Ok(Acquired::Already))
+    }
+
+    /// Whether nobody else can have written the key since `since`.
+    fn holds(&self, table: TableId, key: &[u8], since: Timestamp) -> bool {
+        // Locked before it was found unchanged, it has stayed so, whatever the map has forgotten.
+        let request = LockRequest::Key { table, key, mode: KeyMode::NoKeyUpdate };
+        self.recent.newest(table, key) <= since
+            || matches!(self.locks.try_lock(self.owner, request), Ok(Acquired::Already))
+    }
+}
 
 /// The change a transaction makes to one table. Created comes first, then truncation, then deleted rows, then new ones; a drop
 /// excludes the rest.
@@ -34,6 +60,8 @@ pub(crate) struct TableWrites {
     pub(crate) deleted: MemList,
     /// Rows deleted: those of others, where they were, and own ones.
     pub(crate) dead: DeadRows,
+    /// The rows deleted were there at this timestamp.
+    pub(crate) read_at: Timestamp,
 }
 
 impl TableWrites {
@@ -48,6 +76,7 @@ impl TableWrites {
             segments: vec![],
             deleted: MemList::default(),
             dead: DeadRows::default(),
+            read_at: Timestamp::default(),
         }
     }
 
@@ -104,19 +133,29 @@ impl TableWrites {
     }
 
     /// Finds the rows deleted again, in `layout`.
-    fn relocate(&mut self, layout: &Layout, version: &Version) -> Result<()> {
+    fn relocate(&mut self, layout: &Layout, version: &Version, claim: Claim<'_>) -> Result<()> {
         let others: Vec<BlockId> = self.dead.blocks().map(|(block, _)| block).filter(|b| !self.is_own(*b)).collect();
         others.into_iter().for_each(|block| drop(self.dead.remove(block)));
         let source = layout.source(version.timestamp)?;
         for keys in &self.deleted.blocks {
+            let encoded = self.table.encoder.as_ref().map(|e| e.encode_prefix(keys.batch.columns())).transpose()?;
             let places = locate(&source, &self.table.key, keys.batch.columns())?;
             for (row, place) in places.into_iter().enumerate() {
                 let Some((block, place_row)) = place.map(place_parts) else {
                     return Err(self.conflict(keys, row));
                 };
+                // A row of the same key may be another one: deleted and inserted again.
+                let is_same = match &encoded {
+                    Some(encoded) => claim.holds(self.table.id, encoded.get(row), self.read_at),
+                    None => claim.has_table(self.table.id),
+                };
+                if !is_same {
+                    return Err(self.conflict(keys, row));
+                }
                 self.dead.insert(source.blocks[block].id, place_row);
             }
         }
+        self.read_at = version.timestamp;
         Ok(())
     }
 
@@ -182,13 +221,13 @@ impl WriteSet {
 
     /// Finds the rows deleted again, in `version`; `Conflict` when another transaction deleted or changed one. Tables that
     /// vanished are passed over: the line refuses such a commit.
-    pub(crate) fn relocate(&mut self, version: &Version) -> Result<()> {
+    pub(crate) fn relocate(&mut self, version: &Version, claim: Claim<'_>) -> Result<()> {
         for (id, writes) in &mut self.tables {
             if let Some(layout) = version.tables.get(id)
                 && writes.deleted.rows > 0
                 && !writes.fits(layout)
             {
-                writes.relocate(layout, version)?;
+                writes.relocate(layout, version, claim)?;
             }
         }
         Ok(())

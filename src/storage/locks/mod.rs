@@ -50,10 +50,16 @@ mod deadlock;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::{LockError, WaitEdge};
-pub(crate) use mode::{KeyMode, LockMode, TableMode};
-pub(crate) use options::{Acquired, LockInfo, LockOptions, LockStatistics, Probe, Wait};
+pub(crate) use error::LockError;
+#[cfg(test)]
+pub(crate) use error::WaitEdge;
+pub use mode::{KeyMode, LockMode, TableMode};
+pub use options::LockInfo;
+pub(crate) use options::{Acquired, LockOptions};
+#[cfg(test)]
+pub(crate) use options::{Probe, Wait};
 pub(crate) use owner::Mark;
-pub(crate) use resource::{LockOwner, LockRequest};
+pub use resource::LockOwner;
+pub(crate) use resource::LockRequest;
 pub(crate) use table::{Enqueued, Locks, Ticket};
-pub(crate) use wait::Waker;
+pub use wait::Waker;

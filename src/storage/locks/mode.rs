@@ -2,7 +2,7 @@
 
 /// How a key is locked: PostgreSQL's row locks, weakest first. A stronger mode includes the weaker ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum KeyMode {
+pub enum KeyMode {
     /// `FOR KEY SHARE`: nobody may delete the row or change its key.
     KeyShare,
     /// `FOR SHARE`: nobody may change the row.
@@ -15,7 +15,7 @@ pub(crate) enum KeyMode {
 
 /// How a table is locked: PostgreSQL's table locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum TableMode {
+pub enum TableMode {
     /// Plain reading, for those who want to keep a table from being changed by DDL. Snapshots need none.
     AccessShare,
     /// `SELECT … FOR UPDATE` and the like.
@@ -36,7 +36,7 @@ pub(crate) enum TableMode {
 
 /// Either, as the table of locks keeps it: its number within its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum LockMode {
+pub enum LockMode {
     /// Of a key.
     Key(KeyMode),
     /// Of a table.

@@ -20,6 +20,10 @@ impl Default for LockOptions {
     }
 }
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for writers that block their thread, and those without a transaction")
+)]
 /// What to do if somebody is in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::enum_variant_names, reason = "NOWAIT is SQL's word")]
@@ -71,7 +75,7 @@ pub(crate) struct LockStatistics {
 
 /// One held or awaited lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LockInfo {
+pub struct LockInfo {
     /// Whose.
     pub owner: LockOwner,
     /// The table.

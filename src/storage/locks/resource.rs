@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// A transaction, by its number. It owns locks and waits for at most one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LockOwner(pub u64);
+pub struct LockOwner(pub u64);
 
 impl fmt::Display for LockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

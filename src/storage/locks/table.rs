@@ -10,6 +10,7 @@ use crate::ids::TableId;
 use hashbrown::hash_table::Entry as Slot;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use parking_lot::Mutex;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -96,6 +97,12 @@ impl Drop for Ticket {
     }
 }
 
+impl fmt::Debug for Locks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locks").field("statistics", &self.statistics()).finish_non_exhaustive()
+    }
+}
+
 impl Locks {
     /// No locks yet.
     pub(crate) fn new(options: LockOptions) -> Locks {
@@ -114,6 +121,10 @@ impl Locks {
         }
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for writers that block their thread, and those without a transaction")
+    )]
     /// Gets a lock, blocking this thread as long as `wait` allows. `is_cancelled` is asked once the request is in the queue: whoever
     /// cancels makes it true first and then calls [`Locks::cancel`], so no cancellation is missed.
     pub(crate) fn lock(
@@ -197,6 +208,10 @@ impl Locks {
         self.release(owner, taken);
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for writers that block their thread, and those without a transaction")
+    )]
     /// Whether another owner holds a lock in the way of writing a key. Two loads of counters as long as nobody locks keys of the table, or
     /// the table itself against writers. It is sequentially consistent with granting: of a writer that publishes and then
     /// probes, and an owner that locks and then looks for what was published, at least one sees the other.

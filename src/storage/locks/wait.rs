@@ -5,7 +5,7 @@ use parking_lot::{Condvar, Mutex};
 use std::time::Instant;
 
 /// Called once, without any lock of ours held, when a wait is over.
-pub(crate) type Waker = Box<dyn FnOnce() + Send>;
+pub type Waker = Box<dyn FnOnce() + Send>;
 
 /// The end of a wait, told once.
 pub(super) struct Signal {

@@ -9,6 +9,7 @@ mod crash;
 mod deletes;
 mod flush;
 mod full_disk;
+mod locks;
 mod model;
 mod support;
 mod torture;
