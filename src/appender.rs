@@ -16,7 +16,7 @@ use lightning_catalog::{Relation, Snapshot, Table};
 use lightning_sql::types::pg_type;
 use lightning_sql::unique::{NewKeys, UniqueKey};
 use lightning_sql::{Error, Result, SqlState};
-use lightning_storage::Transaction;
+use lightning_storage::{TableMode, Transaction};
 use std::sync::Arc;
 
 /// The schema of a table named without one.
@@ -57,7 +57,7 @@ impl Database {
         let schema = Arc::clone(&storage.table(table.storage_table())?.definition.schema);
         let appender = transaction.appender(table.storage_table())?;
         let zone = lightning_sql::text::datetime::zone("UTC")?;
-        let keys = UniqueKey::of(&table, zone).map(|key| NewKeys::new(key, storage));
+        let keys = UniqueKey::of(&table, zone).map(NewKeys::new);
         Ok(Appender { table, schema, appender, transaction, keys, _database: self.clone() })
     }
 }
@@ -89,9 +89,16 @@ impl Appender {
 
     /// Commits; returns when the rows are durable and visible. The number of rows added.
     pub fn finish(mut self) -> Result<u64> {
+        let id = self.table.storage_table();
+        let mut locking = match &self.keys {
+            Some(keys) => keys.lock(&self.transaction)?,
+            None => self.transaction.lock_table(id, TableMode::RowExclusive),
+        };
+        locking.wait()?;
+        let before = self.transaction.newest()?;
         let rows = self.appender.finish(&mut self.transaction)?;
         if let Some(keys) = self.keys {
-            keys.finish(&[], || self.transaction.snapshot())?;
+            keys.finish(&before, &[], || self.transaction.newest())?;
         }
         self.transaction.commit()?;
         Ok(rows)

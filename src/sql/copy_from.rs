@@ -51,11 +51,11 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
             Err(Error::unsupported("COPY FROM STDIN in format parquet"))
         }
         CopyEnd::Client => {
-            let write = run.session.transactions.write(&run.session.instance)?;
+            let write = run.session.write()?;
             let count = target.columns.len();
             let reader = Box::new(CopyReader {
                 records: RecordReader::new(target, &copy.options)?,
-                sink: Sink::start(write, table.storage_table(), UniqueKey::of(&table, run.session.zone())),
+                sink: Sink::start(write, run.patience(&table), UniqueKey::of(&table, run.session.zone())),
                 active: Arc::clone(&run.active),
                 transactions: Arc::clone(&run.session.transactions),
             });
@@ -335,9 +335,8 @@ async fn from_file(run: &Run, target: Target, path: &str, options: &CopyOptions)
     if file.metadata().is_ok_and(|m| m.is_dir()) {
         return Err(Error::new(crate::sqlstate::WRONG_OBJECT_TYPE, format!("\"{path}\" is a directory")));
     }
-    let table = target.table.storage_table();
-    let write = run.session.transactions.write(&run.session.instance)?;
-    let mut sink = Sink::start(write, table, UniqueKey::of(&target.table, run.session.zone()));
+    let write = run.session.write()?;
+    let mut sink = Sink::start(write, run.patience(&target.table), UniqueKey::of(&target.table, run.session.zone()));
     let (sender, mut batches) = mpsc::channel(2);
     let (options, active) = (options.clone(), Arc::clone(&run.active));
     let reader = tokio::task::spawn_blocking(move || match options.format {

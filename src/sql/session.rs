@@ -9,12 +9,13 @@ use crate::active::Active;
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
+use crate::isolation::Level;
 use crate::outcome::{Notice, Outcome};
 use crate::parser::{self, Parsed};
 use crate::prepared::PreparedStatement;
 use crate::sqlstate::{self, IN_FAILED_SQL_TRANSACTION, SYNTAX_ERROR, panicked};
 use crate::statements;
-use crate::transaction::Transactions;
+use crate::transaction::{Transactions, WriteTxn};
 use crate::types::PgType;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
@@ -133,9 +134,21 @@ impl Shared {
         self.notice("WARNING", state, message);
     }
 
+    /// The isolation level of the open transaction, or of the one a statement will be.
+    pub(crate) fn level(&self) -> Level {
+        let is_explicit = self.transactions.in_block() && !self.transactions.is_implicit();
+        let name = if is_explicit { "transaction_isolation" } else { "default_transaction_isolation" };
+        Level::of(&self.info.settings.get(name).unwrap_or_default())
+    }
+
+    /// The transaction for a statement to write in.
+    pub(crate) fn write(&self) -> Result<WriteTxn> {
+        self.transactions.write(&self.instance, self.level())
+    }
+
     /// The view a statement gets: the newest snapshot, with the open transaction's own changes.
     pub(crate) fn context(&self) -> Result<Arc<StatementContext>> {
-        let (storage, catalog) = self.transactions.snapshots(&self.instance)?;
+        let (storage, catalog) = self.transactions.snapshots(&self.instance, self.level())?;
         Ok(self.set_context(storage, catalog))
     }
 

@@ -78,7 +78,7 @@ const DEFINITIONS: &[Definition] = &[
     definition(
         "default_transaction_isolation",
         "read committed",
-        Kind::Enum(&["read committed", "read uncommitted"]),
+        Kind::Enum(&["read committed", "read uncommitted", "repeatable read"]),
         false,
         "Sets the transaction isolation level of each new transaction.",
     ),
@@ -179,7 +179,7 @@ const DEFINITIONS: &[Definition] = &[
     definition(
         "transaction_isolation",
         "read committed",
-        Kind::Enum(&["read committed", "read uncommitted"]),
+        Kind::Enum(&["read committed", "read uncommitted", "repeatable read"]),
         false,
         "Sets the current transaction's isolation level.",
     ),
@@ -428,6 +428,12 @@ impl Settings {
     /// `statement_timeout`, when set.
     pub(crate) fn statement_timeout(&self) -> Option<std::time::Duration> {
         let ms = milliseconds(&self.get("statement_timeout")?)?;
+        (ms > 0).then(|| std::time::Duration::from_millis(ms as u64))
+    }
+
+    /// `lock_timeout`, when set.
+    pub(crate) fn lock_timeout(&self) -> Option<std::time::Duration> {
+        let ms = milliseconds(&self.get("lock_timeout")?)?;
         (ms > 0).then(|| std::time::Duration::from_millis(ms as u64))
     }
 

@@ -82,6 +82,8 @@ states! {
     INVALID_SCHEMA_NAME = "3F000";
     /// serialization_failure
     SERIALIZATION_FAILURE = "40001";
+    /// deadlock_detected
+    DEADLOCK_DETECTED = "40P01";
     /// syntax_error
     SYNTAX_ERROR = "42601";
     /// insufficient_privilege
@@ -138,6 +140,8 @@ states! {
     TOO_MANY_COLUMNS = "54011";
     /// object_in_use
     OBJECT_IN_USE = "55006";
+    /// lock_not_available
+    LOCK_NOT_AVAILABLE = "55P03";
     /// cant_change_runtime_param
     CANT_CHANGE_RUNTIME_PARAM = "55P02";
     /// query_canceled
@@ -178,6 +182,11 @@ impl From<lightning_storage::Error> for Error {
                 Error::new(SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
                     .with_detail(text)
                     .with_hint("Run the transaction again.")
+            }
+            (_, Storage::Deadlock(_)) => Error::new(DEADLOCK_DETECTED, text),
+            (_, Storage::Locked(_) | Storage::LockTimeout(_)) => Error::new(LOCK_NOT_AVAILABLE, text),
+            (_, Storage::KeyTooLarge { .. }) => {
+                Error::new(PROGRAM_LIMIT_EXCEEDED, text).with_hint("Values of a key are kept whole; use a shorter one.")
             }
             (_, Storage::TableChanged(_)) | (ErrorKind::Conflict, _) => Error::new(
                 SERIALIZATION_FAILURE,

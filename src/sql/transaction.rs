@@ -11,11 +11,13 @@
 use crate::active::Active;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
+use crate::isolation::Level;
+use crate::locking::Patience;
 use crate::session::TransactionStatus;
 use crate::settings::SavedSettings;
 use crate::sqlstate::{INTERNAL_ERROR, INVALID_SAVEPOINT};
 use lightning_catalog::{Edit, Snapshot as CatalogSnapshot};
-use lightning_storage::{Savepoint, Transaction};
+use lightning_storage::{Locking, Savepoint, Transaction};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,9 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 #[derive(Debug)]
 pub(crate) struct Txn {
     pub(crate) storage: Transaction,
+    level: Level,
+    /// Whether no statement has read its snapshot yet.
+    is_fresh: bool,
     /// The catalog after this transaction's DDL.
     overlay: Option<Arc<CatalogSnapshot>>,
     /// Held from the first DDL statement on.
@@ -32,16 +37,19 @@ pub(crate) struct Txn {
 }
 
 impl Txn {
-    fn begin(instance: &Instance) -> Txn {
-        Txn { storage: instance.engine().begin(), overlay: None, ddl: None }
+    fn begin(instance: &Instance, level: Level) -> Txn {
+        Txn { storage: instance.engine().begin(), level, is_fresh: true, overlay: None, ddl: None }
     }
 
-    /// Moves to the newest snapshot; the catalog that belongs to it.
+    /// Moves to the snapshot that a statement of this level reads; the catalog that belongs to it.
     pub(crate) fn refresh(
         &mut self,
         instance: &Instance,
     ) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
-        self.storage.refresh()?;
+        if self.is_fresh || !self.level.keeps_snapshot() {
+            self.storage.refresh()?;
+            self.is_fresh = false;
+        }
         let snapshot = self.storage.snapshot();
         let catalog = match &self.overlay {
             Some(overlay) => Arc::clone(overlay),
@@ -51,7 +59,7 @@ impl Txn {
     }
 
     async fn commit(self, instance: &Instance) -> Result<()> {
-        let Txn { storage, overlay, ddl } = self;
+        let Txn { storage, overlay, ddl, .. } = self;
         if !storage.is_dirty() {
             return Ok(());
         }
@@ -87,6 +95,8 @@ struct Block {
     number: u64,
     kind: BlockKind,
     failed: bool,
+    /// Whether a statement of it has read or written anything.
+    is_used: bool,
     work: Work,
     /// Oldest first.
     savepoints: Vec<NamedSavepoint>,
@@ -158,7 +168,7 @@ impl Transactions {
 
     fn open(&self, kind: BlockKind) -> Block {
         let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
-        Block { number, kind, failed: false, work: Work::None, savepoints: Vec::new() }
+        Block { number, kind, failed: false, is_used: false, work: Work::None, savepoints: Vec::new() }
     }
 
     /// Opens an implicit block unless one is open; whether it did.
@@ -187,11 +197,17 @@ impl Transactions {
     }
 
     /// SAVEPOINT. The block must be open.
-    pub(crate) fn savepoint(&self, instance: &Instance, name: &str, settings: SavedSettings) -> Result<()> {
+    pub(crate) fn savepoint(
+        &self,
+        instance: &Instance,
+        level: Level,
+        name: &str,
+        settings: SavedSettings,
+    ) -> Result<()> {
         let mut block = self.block.lock();
         let Some(block) = block.as_mut() else { return Err(Error::new(INTERNAL_ERROR, "no transaction is open")) };
         if let Work::None = block.work {
-            block.work = Work::Here(Box::new(Txn::begin(instance)));
+            block.work = Work::Here(Box::new(Txn::begin(instance, level)));
         }
         let Work::Here(txn) = &block.work else {
             return Err(Error::new(INTERNAL_ERROR, "a statement of the transaction is still running"));
@@ -260,9 +276,19 @@ impl Transactions {
     }
 
     /// The snapshots a statement reads.
-    pub(crate) fn snapshots(&self, instance: &Instance) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
-        if let Some(Block { work: Work::Here(txn), .. }) = self.block.lock().as_mut() {
-            return txn.refresh(instance);
+    pub(crate) fn snapshots(
+        &self,
+        instance: &Instance,
+        level: Level,
+    ) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
+        if let Some(block) = self.block.lock().as_mut() {
+            block.is_used = true;
+            if level.keeps_snapshot() && matches!(block.work, Work::None) {
+                block.work = Work::Here(Box::new(Txn::begin(instance, level)));
+            }
+            if let Work::Here(txn) = &mut block.work {
+                return txn.refresh(instance);
+            }
         }
         let snapshot = instance.engine().snapshot();
         let catalog = instance.catalog().snapshot(&snapshot)?;
@@ -274,20 +300,28 @@ impl Transactions {
         matches!(self.block.lock().as_ref(), Some(Block { work: Work::Here(txn), .. }) if txn.storage.is_dirty())
     }
 
+    /// Whether a statement of the open block has read or written anything.
+    pub(crate) fn is_used(&self) -> bool {
+        self.block.lock().as_ref().is_some_and(|block| block.is_used)
+    }
+
     /// Takes the transaction to write in.
-    pub(crate) fn write(self: &Arc<Self>, instance: &Arc<Instance>) -> Result<WriteTxn> {
+    pub(crate) fn write(self: &Arc<Self>, instance: &Arc<Instance>, level: Level) -> Result<WriteTxn> {
         let mut block = self.block.lock();
         let txn = match block.as_mut() {
-            None => Box::new(Txn::begin(instance)),
+            None => Box::new(Txn::begin(instance, level)),
             Some(block) => match std::mem::replace(&mut block.work, Work::Taken) {
                 Work::Here(txn) => txn,
-                Work::None => Box::new(Txn::begin(instance)),
+                Work::None => Box::new(Txn::begin(instance, level)),
                 Work::Taken => {
                     return Err(Error::new(INTERNAL_ERROR, "a statement of the transaction is still running"));
                 }
             },
         };
-        let block = block.as_ref().map(|b| b.number);
+        let block = block.as_mut().map(|block| {
+            block.is_used = true;
+            block.number
+        });
         let loan = Loan { owner: Arc::clone(self), block, txn: Some(txn) };
         Ok(WriteTxn { owner: Arc::clone(self), instance: Arc::clone(instance), loan: Some(loan), block })
     }
@@ -342,7 +376,22 @@ impl WriteTxn {
         self.loan.as_mut().ok_or_else(in_use)?.txn()
     }
 
-    /// Moves to the newest snapshot; the catalog that belongs to it.
+    /// The transaction's isolation level.
+    pub(crate) fn level(&mut self) -> Result<Level> {
+        Ok(self.txn()?.level)
+    }
+
+    /// Waits for the locks that `plan` asks for, which must not read the disk.
+    pub(crate) async fn lock(
+        &mut self,
+        patience: &Patience,
+        plan: impl FnOnce(&Transaction) -> lightning_storage::Result<Locking>,
+    ) -> Result<()> {
+        let mut locking = plan(&self.txn()?.storage)?;
+        patience.wait(&mut locking).await
+    }
+
+    /// Moves to the snapshot that a statement reads; the catalog that belongs to it.
     pub(crate) fn refresh(&mut self) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
         let instance = Arc::clone(&self.instance);
         self.txn()?.refresh(&instance)

@@ -13,10 +13,10 @@ use crate::text::TextColumn;
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::kernels::cmp::{eq, gt};
-use arrow::compute::{and, or};
+use arrow::compute::{and, concat, or};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use lightning_catalog::Table;
-use lightning_storage::{ScanSpec, Snapshot, TableId};
+use lightning_storage::{KeyMode, Locking, ScanSpec, Snapshot, TableId, TableMode, Transaction};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -94,10 +94,9 @@ impl UniqueKey {
     pub(crate) async fn check(&self, snapshot: &Snapshot, rows: &[RecordBatch], places: &[u64]) -> Result<()> {
         let (key, snapshot, rows, places) = (self.clone(), snapshot.clone(), rows.to_vec(), places.to_vec());
         crate::transaction::blocking(move || {
-            let mut keys = NewKeys::new(key, snapshot).keeping_all();
+            let mut keys = NewKeys::new(key).keeping_all();
             rows.iter().try_for_each(|batch| keys.add(batch))?;
-            let before = keys.snapshot.clone();
-            keys.finish(&places, || before)
+            keys.finish(&snapshot, &places, || Ok(snapshot.clone()))
         })
         .await?
     }
@@ -107,8 +106,6 @@ impl UniqueKey {
 #[derive(Debug)]
 pub struct NewKeys {
     key: UniqueKey,
-    /// The table before the statement.
-    snapshot: Snapshot,
     converter: Option<RowConverter>,
     /// First and last keys of batches, while those prove that all keys differ.
     ranges: Option<BTreeMap<OwnedRow, OwnedRow>>,
@@ -119,11 +116,10 @@ pub struct NewKeys {
 }
 
 impl NewKeys {
-    /// For a statement that sees the table as `snapshot` does.
-    pub fn new(key: UniqueKey, snapshot: Snapshot) -> NewKeys {
+    /// No rows yet.
+    pub fn new(key: UniqueKey) -> NewKeys {
         NewKeys {
             key,
-            snapshot,
             converter: None,
             ranges: Some(BTreeMap::new()),
             held: Some(Vec::new()),
@@ -176,21 +172,43 @@ impl NewKeys {
         Ok(!overlaps)
     }
 
-    /// Fails when two rows have one key. Rows at `deleted` places go with the statement; `after` is the table with its rows.
-    pub fn finish(self, deleted: &[u64], after: impl FnOnce() -> Snapshot) -> Result<()> {
+    /// The locks under which the keys can be checked: theirs, or the table's when they are many.
+    pub fn lock(&self, transaction: &Transaction) -> lightning_storage::Result<Locking> {
+        let table = self.key.table;
+        match &self.held {
+            Some(held) if self.rows <= Transaction::LOCKED_KEYS_MAX && self.rows > 0 => {
+                let column = |column: usize| {
+                    let pieces: Vec<&dyn Array> = held.iter().map(|keys| keys[column].as_ref()).collect();
+                    concat(&pieces)
+                };
+                let keys = (0..self.key.columns.len()).map(column).collect::<std::result::Result<Vec<_>, _>>()?;
+                transaction.lock_keys(table, &keys, KeyMode::Update)
+            }
+            _ => Ok(transaction.lock_table(table, TableMode::Exclusive)),
+        }
+    }
+
+    /// Fails when two rows have one key. `before` is the table without the statement's rows, of which those at `deleted` places go
+    /// with the statement; `after` is the table with them.
+    pub fn finish(
+        self,
+        before: &Snapshot,
+        deleted: &[u64],
+        after: impl FnOnce() -> lightning_storage::Result<Snapshot>,
+    ) -> Result<()> {
         if self.rows == 0 {
             return Ok(());
         }
-        let empty = self.snapshot.statistics(self.key.table)?.rows == 0;
+        let empty = before.table(self.key.table)?.rows == 0;
         if self.ranges.is_some() && empty {
             return Ok(());
         }
-        let Some(held) = &self.held else { return whole_table(&self.key, &after()) };
+        let Some(held) = &self.held else { return whole_table(&self.key, &after()?) };
         if self.ranges.is_none() {
             self.different(held)?;
         }
         if !empty {
-            self.new_to_table(held, deleted)?;
+            self.new_to_table(before, held, deleted)?;
         }
         Ok(())
     }
@@ -208,10 +226,10 @@ impl NewKeys {
         Ok(())
     }
 
-    fn new_to_table(&self, held: &[Vec<ArrayRef>], deleted: &[u64]) -> Result<()> {
+    fn new_to_table(&self, before: &Snapshot, held: &[Vec<ArrayRef>], deleted: &[u64]) -> Result<()> {
         let deleted: HashSet<u64> = deleted.iter().copied().collect();
         for keys in held {
-            let found = self.snapshot.locate(self.key.table, keys)?;
+            let found = before.locate(self.key.table, keys)?;
             let taken = found.iter().position(|place| place.is_some_and(|place| !deleted.contains(&place)));
             if let Some(row) = taken {
                 return Err(self.key.violation(keys, row));

@@ -6,6 +6,7 @@
 
 use crate::convert::{self, Context};
 use crate::error::{Error, Result};
+use crate::locking::Patience;
 use crate::provider::{arrow_schema, column_type};
 use crate::sqlstate::{DATATYPE_MISMATCH, INTERNAL_ERROR, NOT_NULL_VIOLATION};
 use crate::text::TextColumn;
@@ -17,7 +18,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_ar
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::SchemaRef;
 use lightning_catalog::Table;
-use lightning_storage::{TableId, Transaction};
+use lightning_storage::{Appender, Locking, TableId, TableMode, Transaction};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -154,25 +155,40 @@ pub(crate) fn source_of(field: &arrow::datatypes::Field, literal: bool) -> Sourc
 #[derive(Debug)]
 pub(crate) struct Sink {
     write: WriteTxn,
+    patience: Patience,
     batches: Option<mpsc::Sender<RecordBatch>>,
     complete: Option<oneshot::Sender<()>>,
-    worker: Option<tokio::task::JoinHandle<(HeldTxn, Result<u64>)>>,
+    worker: Option<tokio::task::JoinHandle<(HeldTxn, Result<Arrived>)>>,
+}
+
+/// Rows that have arrived and are not in the transaction yet.
+#[derive(Debug)]
+struct Arrived {
+    table: TableId,
+    rows: usize,
+    buffered: Vec<RecordBatch>,
+    appender: Option<Appender>,
+    keys: Option<NewKeys>,
 }
 
 impl Sink {
-    /// Starts writing to `table`.
-    /// `key` is the primary key, when there is one.
-    pub(crate) fn start(write: WriteTxn, table: TableId, key: Option<UniqueKey>) -> Sink {
+    /// Starts writing to the table of `patience`; `key` is its primary key, when there is one.
+    pub(crate) fn start(mut write: WriteTxn, patience: Patience, key: Option<UniqueKey>) -> Sink {
         let (batches, queue) = mpsc::channel(QUEUE_BATCHES);
         let (complete, completed) = oneshot::channel();
-        let mut write = write;
-        let inner = write.split();
+        let mut inner = write.split();
+        let arrived = Arrived {
+            table: patience.table(),
+            rows: 0,
+            buffered: Vec::new(),
+            appender: None,
+            keys: key.map(NewKeys::new),
+        };
         let worker = tokio::task::spawn_blocking(move || {
-            let mut inner = inner;
-            let result = inner.txn().and_then(|txn| drain(&mut txn.storage, table, key, queue, completed));
+            let result = inner.txn().and_then(|txn| arrived.drain(&mut txn.storage, queue, completed));
             (inner, result)
         });
-        Sink { write, batches: Some(batches), complete: Some(complete), worker: Some(worker) }
+        Sink { write, patience, batches: Some(batches), complete: Some(complete), worker: Some(worker) }
     }
 
     /// More rows. Fails as soon as storage did.
@@ -184,21 +200,24 @@ impl Sink {
         if sent { Ok(()) } else { Err(self.failure().await) }
     }
 
-    /// No more rows: everything is in the transaction. The rows written.
+    /// No more rows: everything goes into the transaction. The rows written.
     pub(crate) async fn finish(mut self) -> Result<u64> {
         if let Some(complete) = self.complete.take() {
             // When the worker is gone, its result says why.
             let _ = complete.send(());
         }
         self.batches = None;
-        let (inner, rows) = self.join().await?;
-        let rows = rows?;
+        let (inner, arrived) = self.join().await?;
+        let arrived = arrived?;
         self.write.rejoin(inner);
+        let rows = arrived.rows as u64;
+        self.write.lock(&self.patience, |txn| arrived.lock(txn)).await?;
+        self.write.blocking(move |txn| arrived.put(txn)).await?;
         self.write.finish().await?;
         Ok(rows)
     }
 
-    async fn join(&mut self) -> Result<(HeldTxn, Result<u64>)> {
+    async fn join(&mut self) -> Result<(HeldTxn, Result<Arrived>)> {
         let Some(worker) = self.worker.take() else {
             return Err(Error::new(INTERNAL_ERROR, "the statement has ended already"));
         };
@@ -217,48 +236,62 @@ impl Sink {
     }
 }
 
-/// Runs on a blocking thread until the queue closes. Rows count only if the statement completed.
-fn drain(
-    txn: &mut Transaction,
-    table: TableId,
-    key: Option<UniqueKey>,
-    mut queue: mpsc::Receiver<RecordBatch>,
-    mut completed: oneshot::Receiver<()>,
-) -> Result<u64> {
-    let mut buffered: Vec<RecordBatch> = Vec::new();
-    let mut rows = 0;
-    let mut appender = None;
-    let mut keys = key.map(|key| NewKeys::new(key, txn.snapshot()));
-    while let Some(batch) = queue.blocking_recv() {
-        rows += batch.num_rows();
-        if let Some(keys) = &mut keys {
-            keys.add(&batch)?;
-        }
-        match &mut appender {
-            None if rows < APPENDER_ROWS => buffered.push(batch),
-            None => {
-                let started = appender.insert(txn.appender(table)?);
-                for earlier in buffered.drain(..) {
-                    started.push(earlier)?;
-                }
-                started.push(batch)?;
+impl Arrived {
+    /// Runs on a blocking thread until the queue closes. Rows count only if the statement completed.
+    fn drain(
+        mut self,
+        txn: &mut Transaction,
+        mut queue: mpsc::Receiver<RecordBatch>,
+        mut completed: oneshot::Receiver<()>,
+    ) -> Result<Arrived> {
+        while let Some(batch) = queue.blocking_recv() {
+            self.rows += batch.num_rows();
+            if let Some(keys) = &mut self.keys {
+                keys.add(&batch)?;
             }
-            Some(appender) => appender.push(batch)?,
+            match &mut self.appender {
+                None if self.rows < APPENDER_ROWS => self.buffered.push(batch),
+                None => {
+                    let started = self.appender.insert(txn.appender(self.table)?);
+                    for earlier in self.buffered.drain(..) {
+                        started.push(earlier)?;
+                    }
+                    started.push(batch)?;
+                }
+                Some(appender) => appender.push(batch)?,
+            }
+        }
+        match completed.try_recv() {
+            Ok(()) => Ok(self),
+            Err(_) => Err(crate::sqlstate::cancelled(false)),
         }
     }
-    if completed.try_recv().is_err() {
-        return Ok(0);
-    }
-    match appender {
-        Some(appender) => {
-            appender.finish(txn)?;
+
+    /// The locks to have before the rows are put.
+    fn lock(&self, txn: &Transaction) -> lightning_storage::Result<Locking> {
+        match &self.keys {
+            Some(keys) if self.rows > 0 => keys.lock(txn),
+            _ => Ok(txn.lock_table(self.table, TableMode::RowExclusive)),
         }
-        None => append_all(txn, table, &buffered)?,
     }
-    if let Some(keys) = keys {
-        keys.finish(&[], || txn.snapshot())?;
+
+    /// Puts the rows into the transaction. Their keys are compared with all that has been committed, whatever the transaction sees.
+    fn put(self, txn: &mut Transaction) -> Result<()> {
+        let before = match &self.keys {
+            Some(_) => Some(txn.newest()?),
+            None => None,
+        };
+        match self.appender {
+            Some(appender) => {
+                appender.finish(txn)?;
+            }
+            None => append_all(txn, self.table, &self.buffered)?,
+        }
+        match (self.keys, before) {
+            (Some(keys), Some(before)) => keys.finish(&before, &[], || txn.newest()),
+            _ => Ok(()),
+        }
     }
-    Ok(rows as u64)
 }
 
 /// Adds rows: few at once, many through the appender.
@@ -286,23 +319,20 @@ fn append_all(txn: &mut Transaction, table: TableId, batches: &[RecordBatch]) ->
 /// Appends one batch and finishes the statement.
 pub(crate) async fn append(
     mut write: WriteTxn,
-    table: TableId,
+    patience: &Patience,
     key: Option<UniqueKey>,
     batch: RecordBatch,
 ) -> Result<u64> {
-    let rows = batch.num_rows() as u64;
+    let rows = batch.num_rows();
     if rows > 0 {
-        write
-            .blocking(move |txn| {
-                let mut keys = key.map(|key| NewKeys::new(key, txn.snapshot()));
-                if let Some(keys) = &mut keys {
-                    keys.add(&batch)?;
-                }
-                txn.append(table, batch)?;
-                keys.map_or(Ok(()), |keys| keys.finish(&[], || txn.snapshot()))
-            })
-            .await?;
+        let mut keys = key.map(NewKeys::new);
+        if let Some(keys) = &mut keys {
+            keys.add(&batch)?;
+        }
+        let arrived = Arrived { table: patience.table(), rows, buffered: vec![batch], appender: None, keys };
+        write.lock(patience, |txn| arrived.lock(txn)).await?;
+        write.blocking(move |txn| arrived.put(txn)).await?;
     }
     write.finish().await?;
-    Ok(rows)
+    Ok(rows as u64)
 }

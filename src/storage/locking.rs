@@ -116,6 +116,19 @@ impl Locking {
         }
     }
 
+    /// Takes all locks, blocking this thread.
+    pub fn wait(&mut self) -> Result<()> {
+        let thread = std::thread::current();
+        let mut wake = || {
+            let thread = thread.clone();
+            Box::new(move || thread.unpark()) as Waker
+        };
+        while !self.advance(&mut wake)? {
+            std::thread::park();
+        }
+        Ok(())
+    }
+
     /// Waits no longer: it took too long.
     pub fn time_out(&mut self) -> Result<()> {
         let Some(ticket) = self.waiting.take() else { return Ok(()) };

@@ -178,6 +178,9 @@ impl Transaction {
             return Ok(vec![]);
         }
         let now = newest.tables.get(&table);
+        if now.is_none() && self.base.tables.contains_key(&table) {
+            return Ok((0..places.len() as u32).collect());
+        }
         let source = layout.source(snapshot.timestamp())?;
         let writes = self.writes.tables.get(&table);
         let (mut known, mut doubtful) = (None, vec![]);
@@ -210,6 +213,18 @@ impl Transaction {
         let recent = &self.engine.context().recent;
         let is_changed = |at: usize| recent.newest(table, keys.get(at)) > snapshot.timestamp();
         Ok(doubtful.into_iter().enumerate().filter(|(at, _)| is_changed(*at)).map(|(_, row)| row).collect())
+    }
+
+    /// Whether one of `keys`, which must be locked, was written by another transaction since the snapshot was taken.
+    pub fn was_written(&self, snapshot: &Snapshot, table: TableId, keys: &[ArrayRef]) -> Result<bool> {
+        if !self.engine.published().tables.contains_key(&table) && self.base.tables.contains_key(&table) {
+            return Ok(true);
+        }
+        let known = self.table(table)?;
+        let Some(encoder) = &known.encoder else { return Ok(false) };
+        let keys = encoder.encode_prefix(keys)?;
+        let recent = &self.engine.context().recent;
+        Ok((0..keys.len()).any(|row| recent.newest(table, keys.get(row)) > snapshot.timestamp()))
     }
 
     /// What a change of the row at `place` of `snapshot` by another transaction is to one that may not look again.

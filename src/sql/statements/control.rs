@@ -3,27 +3,57 @@
 use super::done;
 use super::target::folded;
 use crate::error::{Error, Result};
+use crate::isolation::Level;
 use crate::outcome::Outcome;
 use crate::session::Run;
-use crate::sqlstate::{ACTIVE_SQL_TRANSACTION, NO_ACTIVE_SQL_TRANSACTION, READ_ONLY_SQL_TRANSACTION};
+use crate::sqlstate::{ACTIVE_SQL_TRANSACTION, NO_ACTIVE_SQL_TRANSACTION, READ_ONLY_SQL_TRANSACTION, SYNTAX_ERROR};
 use crate::transaction::blocking;
 use datafusion::sql::sqlparser::ast::{Ident, TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
 
-/// Refuses modes that would have to mean something; whether READ ONLY or READ WRITE was written, the last one counting.
-fn check_modes(modes: &[TransactionMode]) -> Result<Option<TransactionAccessMode>> {
-    let mut access = None;
+/// What BEGIN and SET TRANSACTION can say; the last one written counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Modes {
+    access: Option<TransactionAccessMode>,
+    /// As the setting has it.
+    isolation: Option<&'static str>,
+}
+
+fn read_modes(modes: &[TransactionMode]) -> Result<Modes> {
+    let mut read = Modes::default();
     for mode in modes {
         match mode {
-            TransactionMode::AccessMode(mode) => access = Some(*mode),
-            TransactionMode::IsolationLevel(
-                TransactionIsolationLevel::ReadCommitted | TransactionIsolationLevel::ReadUncommitted,
-            ) => {}
+            TransactionMode::AccessMode(mode) => read.access = Some(*mode),
             TransactionMode::IsolationLevel(level) => {
-                return Err(Error::unsupported(format!("transaction isolation level {level}")));
+                read.isolation = Some(match level {
+                    TransactionIsolationLevel::ReadUncommitted => "read uncommitted",
+                    TransactionIsolationLevel::ReadCommitted => "read committed",
+                    TransactionIsolationLevel::RepeatableRead => "repeatable read",
+                    TransactionIsolationLevel::Serializable => {
+                        return Err(Error::unsupported("transaction isolation level SERIALIZABLE"));
+                    }
+                    TransactionIsolationLevel::Snapshot => {
+                        return Err(Error::new(SYNTAX_ERROR, "syntax error at or near \"SNAPSHOT\""));
+                    }
+                });
             }
         }
     }
-    Ok(access)
+    Ok(read)
+}
+
+/// The isolation level, kept as a setting that ends with the transaction.
+pub(super) const ISOLATION: &str = "transaction_isolation";
+/// The same for transactions that do not say.
+const DEFAULT_ISOLATION: &str = "default_transaction_isolation";
+
+/// Refuses another level once a statement has run in the transaction.
+pub(super) fn check_unused(run: &Run, isolation: &str) -> Result<()> {
+    let is_same = run.session.info.settings.get(ISOLATION).is_some_and(|level| level == isolation);
+    if !is_same && run.session.transactions.is_used() {
+        let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
+        return Err(Error::new(ACTIVE_SQL_TRANSACTION, message));
+    }
+    Ok(())
 }
 
 /// Whether the transaction may write, kept as a setting that ends with it.
@@ -44,16 +74,21 @@ fn is_on(run: &Run, setting: &str) -> bool {
 
 /// SET TRANSACTION, SET SESSION CHARACTERISTICS.
 pub(super) fn set_transaction(run: &Run, modes: &[TransactionMode], session: bool) -> Result<()> {
-    let Some(access) = check_modes(modes)? else { return Ok(()) };
+    let Modes { access, isolation } = read_modes(modes)?;
     let settings = &run.session.info.settings;
     if session {
-        return settings.set(DEFAULT_READ_ONLY, on_off(access), false);
+        access.map_or(Ok(()), |access| settings.set(DEFAULT_READ_ONLY, on_off(access), false))?;
+        return isolation.map_or(Ok(()), |level| settings.set(DEFAULT_ISOLATION, level, false));
     }
     if !run.session.transactions.in_block() {
         run.session.warn(NO_ACTIVE_SQL_TRANSACTION, "SET TRANSACTION can only be used in transaction blocks");
         return Ok(());
     }
-    settings.set(READ_ONLY, on_off(access), true)
+    if let Some(level) = isolation {
+        check_unused(run, level)?;
+        settings.set(ISOLATION, level, true)?;
+    }
+    access.map_or(Ok(()), |access| settings.set(READ_ONLY, on_off(access), true))
 }
 
 /// Refuses statements that write in a transaction that may not: 25006.
@@ -70,11 +105,13 @@ pub(super) fn check_read_only(run: &Run) -> Result<()> {
     }
 }
 
-fn begin_settings(run: &Run, access: Option<TransactionAccessMode>) -> Result<()> {
+fn begin_settings(run: &Run, modes: Modes) -> Result<()> {
     let settings = &run.session.info.settings;
     settings.begin_transaction();
+    let default = settings.get(DEFAULT_ISOLATION).unwrap_or_default();
+    settings.set(ISOLATION, modes.isolation.unwrap_or(&default), true)?;
     let default = is_on(run, DEFAULT_READ_ONLY).then_some(TransactionAccessMode::ReadOnly);
-    match access.or(default) {
+    match modes.access.or(default) {
         Some(access) => settings.set(READ_ONLY, on_off(access), true),
         None => Ok(()),
     }
@@ -82,22 +119,34 @@ fn begin_settings(run: &Run, access: Option<TransactionAccessMode>) -> Result<()
 
 /// BEGIN, START TRANSACTION.
 pub(super) fn begin(run: &Run, modes: &[TransactionMode]) -> Result<Outcome> {
-    let access = check_modes(modes)?;
+    let modes = read_modes(modes)?;
     let session = &run.session;
     let in_block = session.transactions.in_block();
     if !session.transactions.begin_explicit() {
         session.warn(ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress");
     } else if !in_block {
-        begin_settings(run, access)?;
-    } else if let Some(access) = access {
-        session.info.settings.set(READ_ONLY, on_off(access), true)?;
+        begin_settings(run, modes)?;
+    } else {
+        if let Some(level) = modes.isolation {
+            check_unused(run, level)?;
+            session.info.settings.set(ISOLATION, level, true)?;
+        }
+        if let Some(access) = modes.access {
+            session.info.settings.set(READ_ONLY, on_off(access), true)?;
+        }
     }
     Ok(done("BEGIN"))
 }
 
-/// How the transaction accesses data; a chained one does the same.
-fn access_of(run: &Run) -> TransactionAccessMode {
-    if is_on(run, READ_ONLY) { TransactionAccessMode::ReadOnly } else { TransactionAccessMode::ReadWrite }
+/// The transaction's modes; a chained one has the same.
+fn modes_of(run: &Run) -> Modes {
+    let access = if is_on(run, READ_ONLY) { TransactionAccessMode::ReadOnly } else { TransactionAccessMode::ReadWrite };
+    let isolation = match run.session.level() {
+        Level::ReadCommitted => "read committed",
+        Level::RepeatableRead => "repeatable read",
+        Level::Serializable => "serializable",
+    };
+    Modes { access: Some(access), isolation: Some(isolation) }
 }
 
 /// COMMIT, END. A failed block is rolled back, as the tag says.
@@ -112,13 +161,13 @@ pub(super) async fn commit(run: &Run, chain: bool) -> Result<Outcome> {
         }
         session.warn(NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
     }
-    let access = access_of(run);
+    let modes = modes_of(run);
     let result = session.transactions.commit(&session.instance).await;
     session.info.settings.end_transaction(matches!(result, Ok(true)));
     let committed = result?;
     if chain {
         session.transactions.begin_explicit();
-        begin_settings(run, Some(access))?;
+        begin_settings(run, modes)?;
     }
     Ok(done(if committed { "COMMIT" } else { "ROLLBACK" }))
 }
@@ -138,12 +187,12 @@ pub(super) async fn rollback(run: &Run, chain: bool, savepoint: Option<&Ident>) 
         }
         session.warn(NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
     }
-    let access = access_of(run);
+    let modes = modes_of(run);
     session.transactions.rollback().await;
     session.info.settings.end_transaction(false);
     if chain {
         session.transactions.begin_explicit();
-        begin_settings(run, Some(access))?;
+        begin_settings(run, modes)?;
     }
     Ok(done("ROLLBACK"))
 }
@@ -161,7 +210,7 @@ fn check_block(run: &Run, what: &str) -> Result<()> {
 pub(super) fn savepoint(run: &Run, name: &Ident) -> Result<Outcome> {
     check_block(run, "SAVEPOINT")?;
     let session = &run.session;
-    session.transactions.savepoint(&session.instance, &folded(name), session.info.settings.save())?;
+    session.transactions.savepoint(&session.instance, session.level(), &folded(name), session.info.settings.save())?;
     Ok(done("SAVEPOINT"))
 }
 

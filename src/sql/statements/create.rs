@@ -51,7 +51,7 @@ pub(super) async fn schema(run: &Run, statement: &Statement) -> Result<Outcome> 
         return Err(Error::new(crate::SqlState("42939"), format!("unacceptable schema name \"{name}\""))
             .with_detail("The prefix \"pg_\" is reserved for system schemas."));
     }
-    let mut write = run.session.transactions.write(&run.session.instance)?;
+    let mut write = run.session.write()?;
     let catalog = write.lock_ddl(&run.active).await?;
     if catalog.schema(run.session.info.database_oid, &name).is_some() {
         if !if_not_exists {
@@ -90,7 +90,7 @@ pub(super) async fn table(run: &Run, create: &CreateTable) -> Result<Outcome> {
     for column in &columns.columns {
         check_default(run, &catalog_column(column)).await?;
     }
-    let mut write = run.session.transactions.write(&run.session.instance)?;
+    let mut write = run.session.write()?;
     let catalog = write.lock_ddl(&run.active).await?;
     let context = run.session.set_context(write.txn()?.storage.snapshot(), catalog);
     if exists(run, &name, &context, create.if_not_exists)? {
@@ -361,7 +361,7 @@ async fn table_as(
 ) -> Result<Outcome> {
     let name = Name::new(run, name)?;
     check_identifier(&name.name)?;
-    let mut write = run.session.transactions.write(&run.session.instance)?;
+    let mut write = run.session.write()?;
     let catalog = write.lock_ddl(&run.active).await?;
     let context = run.session.set_context(write.txn()?.storage.snapshot(), catalog);
     if exists(run, &name, &context, if_not_exists)? {
@@ -384,7 +384,7 @@ async fn table_as(
     let shape = Shape::new(&table, run.session.zone());
     let physical = physical_plan(&state, &plan).await?;
     let mut stream = start(&state, physical)?;
-    let mut sink = Sink::start(write, table.storage_table(), None);
+    let mut sink = Sink::start(write, run.patience(&table), None);
     while let Some(batch) = stream.next().await {
         run.active.check()?;
         let batch = batch?;
@@ -443,7 +443,7 @@ pub(super) async fn view(run: &Run, create: &CreateView) -> Result<Outcome> {
     }
     let name = Name::new(run, &create.name)?;
     check_identifier(&name.name)?;
-    let mut write = run.session.transactions.write(&run.session.instance)?;
+    let mut write = run.session.write()?;
     let catalog = write.lock_ddl(&run.active).await?;
     let context = run.session.set_context(write.txn()?.storage.snapshot(), catalog);
     let schema = name.creation_schema(&context)?;

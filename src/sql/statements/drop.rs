@@ -10,8 +10,8 @@ use crate::sqlstate::{
     WRONG_OBJECT_TYPE,
 };
 use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement, Truncate};
-use lightning_catalog::{Edit, ObjectKind, Oid, Relation};
-use lightning_storage::TableId;
+use lightning_catalog::{Edit, ObjectKind, Oid, Relation, Table};
+use lightning_storage::TableMode;
 use std::sync::Arc;
 
 /// DROP.
@@ -22,7 +22,7 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
     if !matches!(object_type, ObjectType::Table | ObjectType::View | ObjectType::Schema) {
         return Err(Error::unsupported(format!("DROP {object_type}")));
     }
-    let mut write = run.session.transactions.write(&run.session.instance)?;
+    let mut write = run.session.write()?;
     let catalog = write.lock_ddl(&run.active).await?;
     let mut drop = Drop { run, edit: Edit::new(&catalog), tables: Vec::new(), cascaded: Vec::new(), cascade: *cascade };
     for name in names {
@@ -34,9 +34,11 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
     }
     let Drop { edit, tables, cascaded, .. } = drop;
     notice_cascades(run, &cascaded);
-    let txn = write.txn()?;
     for table in tables {
-        txn.storage.drop_table(table)?;
+        let id = table.storage_table();
+        write.lock(&run.patience(&table), |txn| Ok(txn.lock_table(id, TableMode::AccessExclusive))).await?;
+        write.refresh()?;
+        write.txn()?.storage.drop_table(id)?;
     }
     write.apply(edit)?;
     write.finish().await?;
@@ -46,7 +48,7 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
 struct Drop<'a> {
     run: &'a Run,
     edit: Edit,
-    tables: Vec<TableId>,
+    tables: Vec<Arc<Table>>,
     /// What CASCADE dropped, as `view v`.
     cascaded: Vec<String>,
     cascade: bool,
@@ -119,7 +121,7 @@ impl Drop<'_> {
             self.edit.drop_relation(view.oid)?;
         }
         if let Relation::Table(table) = self.edit.drop_relation(relation.oid())? {
-            self.tables.push(table.storage_table());
+            self.tables.push(table);
         }
         Ok(())
     }
@@ -175,15 +177,16 @@ pub(super) async fn truncate(run: &Run, truncate: &Truncate) -> Result<Outcome> 
         if let Some(Relation::View(_)) = name.find(&context) {
             return Err(Error::new(WRONG_OBJECT_TYPE, format!("\"{}\" is not a table", name.name)));
         }
-        tables.push(name.table(&context, "truncate")?.storage_table());
+        tables.push(name.table(&context, "truncate")?);
     }
-    let mut write = run.session.transactions.write(&run.session.instance)?;
-    write
-        .blocking(move |txn| {
-            txn.refresh()?;
-            tables.into_iter().try_for_each(|table| txn.truncate(table)).map_err(Error::from)
-        })
-        .await?;
+    let mut write = run.session.write()?;
+    for table in &tables {
+        let id = table.storage_table();
+        write.lock(&run.patience(table), |txn| Ok(txn.lock_table(id, TableMode::AccessExclusive))).await?;
+    }
+    write.refresh()?;
+    let txn = write.txn()?;
+    tables.iter().try_for_each(|table| txn.storage.truncate(table.storage_table()))?;
     write.finish().await?;
     Ok(done("TRUNCATE TABLE"))
 }

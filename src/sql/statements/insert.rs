@@ -83,8 +83,8 @@ pub(super) async fn run(run: &Run, insert: &Insert, prepared: Option<&Prepared>)
                 Some(rows) => literals(run, &target, &shape, &rows).await?,
                 None => default_values(run, &target, &shape).await?,
             };
-            let write = run.session.transactions.write(&run.session.instance)?;
-            append(write, target.table.storage_table(), key, batch).await?
+            let write = run.session.write()?;
+            append(write, &run.patience(&target.table), key, batch).await?
         }
     };
     Ok(Outcome::Done { tag: format!("INSERT 0 {rows}"), rows })
@@ -398,9 +398,9 @@ impl Incoming {
 
     /// Writes the rows as they come.
     async fn write(self, run: &Run, key: Option<UniqueKey>) -> Result<u64> {
-        let write = run.session.transactions.write(&run.session.instance)?;
+        let write = run.session.write()?;
         let mut stream = start(&self.state, Arc::clone(&self.physical))?;
-        let mut sink = Sink::start(write, self.table.storage_table(), key);
+        let mut sink = Sink::start(write, run.patience(&self.table), key);
         while let Some(batch) = stream.next().await {
             run.active.check()?;
             sink.push(self.complete(&batch?)?).await?;

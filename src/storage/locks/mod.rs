@@ -57,7 +57,7 @@ pub use mode::{KeyMode, LockMode, TableMode};
 pub use options::LockInfo;
 pub(crate) use options::{Acquired, LockOptions};
 #[cfg(test)]
-pub(crate) use options::{Probe, Wait};
+pub(crate) use options::{LockStatistics, Probe, Wait};
 pub(crate) use owner::Mark;
 pub use resource::LockOwner;
 pub(crate) use resource::LockRequest;

@@ -4,8 +4,7 @@ use crate::support::*;
 use arrow::array::{ArrayRef, AsArray, Int64Array, UInt64Array};
 use arrow::datatypes::Int64Type;
 use lightning_storage::{
-    Engine, Error, ErrorKind, IfLocked, KeyMode, Locking, Snapshot, TableDefinition, TableId, TableMode, Transaction,
-    Waker,
+    Engine, Error, ErrorKind, IfLocked, KeyMode, Snapshot, TableDefinition, TableId, TableMode, Transaction, Waker,
 };
 use std::sync::Arc;
 
@@ -43,21 +42,6 @@ fn add(txn: &mut Transaction, table: TableId, key: i64) {
     put(txn, table, key, n + 1);
 }
 
-/// Waits on this thread.
-fn wait(locking: &mut Locking) -> Result<(), Error> {
-    loop {
-        let thread = std::thread::current();
-        let mut wake = || {
-            let thread = thread.clone();
-            Box::new(move || thread.unpark()) as Waker
-        };
-        if locking.advance(&mut wake)? {
-            return Ok(());
-        }
-        std::thread::park();
-    }
-}
-
 fn nobody() -> Waker {
     Box::new(|| {})
 }
@@ -69,7 +53,7 @@ fn add_locked(txn: &mut Transaction, table: TableId, key: i64) -> Result<(), Err
         let snapshot = txn.snapshot();
         let (places, n) = find(&snapshot, table, key);
         let mut locking = txn.lock_rows(&snapshot, table, &places, KeyMode::NoKeyUpdate, IfLocked::Wait)?;
-        wait(&mut locking)?;
+        locking.wait()?;
         if txn.changed(&snapshot, table, &places)?.is_empty() {
             txn.delete(&snapshot, table, &places)?;
             put(txn, table, key, n + 1);

@@ -5,7 +5,7 @@
 //! table's rows under the table's name and the new ones as `excluded`.
 
 use super::assignments::{self, Assigned};
-use super::change::{self, Change};
+use super::change::Change;
 use super::query::{item, refuse_aggregates, select, values};
 use super::rows::read;
 use super::rowset::{RowSet, joined, tables};
@@ -25,9 +25,9 @@ use crate::sqlstate::{
 };
 use crate::statements::insert::sources;
 use crate::statements::target::folded;
-use crate::transaction::blocking;
+use crate::transaction::{WriteTxn, blocking};
 use crate::types::PgType;
-use crate::unique::{NewKeys, UniqueKey};
+use crate::unique::UniqueKey;
 use crate::write::Shape;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{concat_batches, interleave, take_record_batch};
@@ -155,40 +155,56 @@ pub(crate) async fn insert(
     prepared: Option<&Prepared>,
 ) -> Result<Outcome> {
     let action = action(insert, table)?;
-    let mut write = run.session.transactions.write(&run.session.instance)?;
-    let snapshot = write.txn()?.storage.snapshot();
-    let scope = Scope { run, context, with: insert.source.as_ref().and_then(|query| query.with.clone()) };
-    let target = target(&scope, insert)?;
-    let key = UniqueKey::of(table, run.session.zone());
-    let (rows, places) = match (key, action) {
-        (None, _) => (batches, Vec::new()),
-        (Some(key), None) => {
-            let (snapshot, checked) = (snapshot.clone(), batches.clone());
-            blocking(move || check(key, snapshot, &checked)).await??;
-            (batches, Vec::new())
+    let with = insert.source.as_ref().and_then(|query| query.with.clone());
+    let mut write = run.session.write()?;
+    let mut scope = Scope { run, context, with };
+    loop {
+        let (snapshot, catalog) = write.refresh()?;
+        scope.context = run.session.set_context(snapshot, catalog);
+        if let Some(outcome) = try_insert(&scope, insert, table, &action, &batches, &mut write, prepared).await? {
+            write.finish().await?;
+            return Ok(outcome);
         }
+        run.active.check()?;
+    }
+}
+
+/// Inserts them as of the scope's snapshot; `None` when a key was written meanwhile, which is locked now.
+async fn try_insert(
+    scope: &Scope<'_>,
+    insert: &Insert,
+    table: &Arc<Table>,
+    action: &Option<Action<'_>>,
+    batches: &[RecordBatch],
+    write: &mut WriteTxn,
+    prepared: Option<&Prepared>,
+) -> Result<Option<Outcome>> {
+    let run = scope.run;
+    let snapshot = scope.context.storage.clone();
+    let target = target(scope, insert)?;
+    let key = UniqueKey::of(table, run.session.zone());
+    let (rows, places) = match (&key, action) {
+        (None, _) | (_, None) => (batches.to_vec(), Vec::new()),
         (Some(key), Some(action)) => {
-            let new = concat_batches(&arrow_schema(&table.columns), &batches)?;
-            resolve(&scope, &target, key, action, &snapshot, new, prepared).await?
+            let new = concat_batches(&arrow_schema(&table.columns), batches)?;
+            resolve(scope, &target, key.clone(), action, &snapshot, new, prepared).await?
         }
     };
-    let changed = rows.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, key };
+    if !change.lock(run, write).await? {
+        return Ok(None);
+    }
+    let changed = change.rows.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
     let returned = match returning::items(&insert.returning) {
         None => None,
         Some(mut items) => {
             returning::exprs_mut(&mut items).for_each(|expr| target.unqualify(expr));
-            let sets = [inserted(&target, rows.clone())?];
-            Some(returning::compute(&scope, &items, &sets, "INSERT 0", prepared).await?)
+            let sets = [inserted(&target, change.rows.clone())?];
+            Some(returning::compute(scope, &items, &sets, "INSERT 0", prepared).await?)
         }
     };
-    change::write(write, Change { table: table.storage_table(), snapshot, places, rows }).await?;
-    Ok(returning::outcome(returned, "INSERT 0", changed))
-}
-
-fn check(key: UniqueKey, snapshot: Snapshot, rows: &[RecordBatch]) -> Result<()> {
-    let mut keys = NewKeys::new(key, snapshot.clone()).keeping_all();
-    rows.iter().try_for_each(|batch| keys.add(batch))?;
-    keys.finish(&[], || snapshot)
+    change.write(write).await?;
+    Ok(Some(returning::outcome(returned, "INSERT 0", changed)))
 }
 
 /// What becomes of each new row.
@@ -207,12 +223,9 @@ fn fates(key: &UniqueKey, snapshot: &Snapshot, new: &RecordBatch, table: &Table)
     let found = snapshot.locate(table.storage_table(), &keys)?;
     let converter = key.converter()?;
     let rows = converter.convert_columns(&keys)?;
-    // Storage answers for one of several equal keys.
-    let taken: HashMap<OwnedRow, u64> =
-        rows.iter().zip(&found).filter_map(|(bytes, place)| Some((bytes.owned(), (*place)?))).collect();
     let mut seen: HashSet<OwnedRow> = HashSet::new();
-    for (row, bytes) in rows.iter().enumerate() {
-        match taken.get(&bytes.owned()) {
+    for (row, (bytes, place)) in rows.iter().zip(&found).enumerate() {
+        match place {
             Some(place) => fates.taken.push((row as u32, *place)),
             None if seen.insert(bytes.owned()) => fates.free.push(row as u32),
             None => fates.repeated = true,
@@ -226,7 +239,7 @@ async fn resolve(
     scope: &Scope<'_>,
     target: &Target,
     key: UniqueKey,
-    action: Action<'_>,
+    action: &Action<'_>,
     snapshot: &Snapshot,
     new: RecordBatch,
     prepared: Option<&Prepared>,
@@ -275,9 +288,6 @@ async fn resolve(
         .map(|(new, updated)| Ok(interleave(&[new.as_ref(), updated.as_ref()], &order)?))
         .collect::<Result<_>>()?;
     let rows = vec![shape.batch(columns, order.len())?];
-    if update.assigned.iter().any(|a| key.columns().contains(&a.column)) {
-        key.check(snapshot, &rows, &places).await?;
-    }
     Ok((rows, places))
 }
 

@@ -1,6 +1,6 @@
 //! DELETE.
 
-use super::change::{self, Change};
+use super::change::Change;
 use super::query::{self, Source, alone, item, select};
 use super::rows::read;
 use super::table::Target;
@@ -17,6 +17,7 @@ use crate::write::Shape;
 use arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast::{Delete, FromTable};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// The table's columns stand behind the place, when RETURNING wants them.
 const COLUMNS_AT: usize = 1;
@@ -60,9 +61,9 @@ pub(super) async fn source(scope: &Scope<'_>, delete: &Delete) -> Result<Source>
 pub(super) async fn run(
     scope: &Scope<'_>,
     delete: &Delete,
-    write: WriteTxn,
+    write: &mut WriteTxn,
     prepared: Option<&Prepared>,
-) -> Result<Outcome> {
+) -> Result<Option<Outcome>> {
     let run = scope.run;
     let source = source(scope, delete).await?;
     let table = &source.target.table;
@@ -76,6 +77,12 @@ pub(super) async fn run(
         Ok((source.returning.is_some() && batch.num_rows() > 0).then_some(batch))
     })
     .await?;
+    let deleted = places.len() as u64;
+    let snapshot = scope.context.storage.clone();
+    let change = Change { table: Arc::clone(table), snapshot, places, rows: Vec::new(), key: None };
+    if !change.lock(run, write).await? {
+        return Ok(None);
+    }
     let returned = match &source.returning {
         None => None,
         Some(items) => {
@@ -89,8 +96,6 @@ pub(super) async fn run(
             Some(returning::compute(scope, items, &sets, "DELETE", prepared).await?)
         }
     };
-    let deleted = places.len() as u64;
-    let snapshot = scope.context.storage.clone();
-    change::write(write, Change { table: table.storage_table(), snapshot, places, rows: Vec::new() }).await?;
-    Ok(returning::outcome(returned, "DELETE", deleted))
+    change.write(write).await?;
+    Ok(Some(returning::outcome(returned, "DELETE", deleted)))
 }

@@ -4,7 +4,7 @@
 //! clause applies, with what that clause sets: an expression is computed for the rows of its clause only.
 
 use super::assignments::{self, is_default};
-use super::change::{self, Change};
+use super::change::Change;
 use super::query::{self, Source, item, refuse_aggregates, select};
 use super::rows::read;
 use super::table::Target;
@@ -30,6 +30,7 @@ use datafusion::sql::sqlparser::ast::{
     MergeInsertExpr, MergeInsertKind, OutputClause, TableWithJoins, Value,
 };
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Output columns: the place, the number of the clause that applies, the target's columns.
 const ACTION_AT: usize = 1;
@@ -222,9 +223,9 @@ fn inserted(scope: &Scope<'_>, target: &Target, insert: &MergeInsertExpr) -> Res
 pub(super) async fn run(
     scope: &Scope<'_>,
     merge: &Merge,
-    write: WriteTxn,
+    write: &mut WriteTxn,
     prepared: Option<&Prepared>,
-) -> Result<Outcome> {
+) -> Result<Option<Outcome>> {
     let run = scope.run;
     let Planned { source, clauses } = source(scope, merge).await?;
     let table = &source.target.table;
@@ -251,15 +252,18 @@ pub(super) async fn run(
         merged.add(batch, &clauses)?;
     }
     let Merged { places, rows, returned, read, .. } = merged;
-    if let Some(key) = UniqueKey::of(table, run.session.zone()) {
-        let sets_key = clauses.iter().any(|clause| match clause.kind {
+    let sets_key = |key: &UniqueKey| {
+        clauses.iter().any(|clause| match clause.kind {
             Kind::Insert => true,
             Kind::Update => clause.set.iter().any(|(column, _)| key.columns().contains(column)),
             Kind::Delete | Kind::Nothing => false,
-        });
-        if sets_key {
-            key.check(&scope.context.storage, &rows, &places).await?;
-        }
+        })
+    };
+    let key = UniqueKey::of(table, run.session.zone()).filter(sets_key);
+    let snapshot = scope.context.storage.clone();
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, key };
+    if !change.lock(run, write).await? {
+        return Ok(None);
     }
     let changed = read.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
     let told = match &source.returning {
@@ -269,9 +273,8 @@ pub(super) async fn run(
             Some(returning::compute(scope, items, &sets, "MERGE", prepared).await?)
         }
     };
-    let snapshot = scope.context.storage.clone();
-    change::write(write, Change { table: table.storage_table(), snapshot, places, rows }).await?;
-    Ok(returning::outcome(told, "MERGE", changed))
+    change.write(write).await?;
+    Ok(Some(returning::outcome(told, "MERGE", changed)))
 }
 
 fn actions(batch: &RecordBatch) -> Result<arrow::array::Int64Array> {

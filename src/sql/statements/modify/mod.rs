@@ -69,14 +69,26 @@ pub(super) async fn run(run: &Run, statement: &Sql, prepared: Option<&Prepared>)
     if let Sql::Insert(insert) = statement {
         return Box::pin(insert::run(run, &insert::with_clause(insert, with), prepared)).await;
     }
-    let mut write = run.session.transactions.write(&run.session.instance)?;
-    let (storage, catalog) = write.refresh()?;
-    let context = run.session.set_context(storage, catalog);
-    let scope = Scope { run, context, with: with.cloned() };
-    execute(&scope, statement, write, prepared).await
+    let mut write = run.session.write()?;
+    loop {
+        let (storage, catalog) = write.refresh()?;
+        let context = run.session.set_context(storage, catalog);
+        let scope = Scope { run, context, with: with.cloned() };
+        if let Some(outcome) = execute(&scope, statement, &mut write, prepared).await? {
+            write.finish().await?;
+            return Ok(outcome);
+        }
+        run.active.check()?;
+    }
 }
 
-async fn execute(scope: &Scope<'_>, statement: &Sql, write: WriteTxn, prepared: Option<&Prepared>) -> Result<Outcome> {
+/// `None`: rows to change were changed by others meanwhile, which are locked now.
+async fn execute(
+    scope: &Scope<'_>,
+    statement: &Sql,
+    write: &mut WriteTxn,
+    prepared: Option<&Prepared>,
+) -> Result<Option<Outcome>> {
     match statement {
         Sql::Update(update) => Box::pin(update::run(scope, update, write, prepared)).await,
         Sql::Delete(delete) => Box::pin(delete::run(scope, delete, write, prepared)).await,

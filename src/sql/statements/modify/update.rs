@@ -1,7 +1,7 @@
 //! UPDATE.
 
 use super::assignments::{self, Assigned};
-use super::change::{self, Change};
+use super::change::Change;
 use super::query::{self, Source, alone, item, named, refuse_aggregates, select, values};
 use super::rows::read;
 use super::rowset::RowSet;
@@ -23,6 +23,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::UInt64Type;
 use datafusion::sql::sqlparser::ast::{Expr, Update, UpdateTableFromKind};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// The table's columns stand behind the place, in their order: the new value, or the old one.
 const COLUMNS_AT: usize = 1;
@@ -94,9 +95,9 @@ pub(super) fn push_factors(factors: &[query::Factor], items: &mut Vec<datafusion
 pub(super) async fn run(
     scope: &Scope<'_>,
     update: &Update,
-    write: WriteTxn,
+    write: &mut WriteTxn,
     prepared: Option<&Prepared>,
-) -> Result<Outcome> {
+) -> Result<Option<Outcome>> {
     let run = scope.run;
     let (source, assigned) = planned(scope, update).await?;
     let table = &source.target.table;
@@ -120,22 +121,23 @@ pub(super) async fn run(
     for batch in &held.batches {
         rows.push(new_rows(&shape, &assigned, &columns, batch)?);
     }
-    if let Some(key) = UniqueKey::of(table, run.session.zone())
-        && assigned.iter().any(|a| key.columns().contains(&a.column))
-    {
-        key.check(&scope.context.storage, &rows, &places).await?;
+    let key = UniqueKey::of(table, run.session.zone());
+    let key = key.filter(|key| assigned.iter().any(|a| key.columns().contains(&a.column)));
+    let changed = places.len() as u64;
+    let snapshot = scope.context.storage.clone();
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, key };
+    if !change.lock(run, write).await? {
+        return Ok(None);
     }
     let returned = match &source.returning {
         None => None,
         Some(items) => {
-            let sets = sets(&source, &held.schema, &held.batches, &rows)?;
+            let sets = sets(&source, &held.schema, &held.batches, &change.rows)?;
             Some(returning::compute(scope, items, &sets, "UPDATE", prepared).await?)
         }
     };
-    let changed = places.len() as u64;
-    let snapshot = scope.context.storage.clone();
-    change::write(write, Change { table: table.storage_table(), snapshot, places, rows }).await?;
-    Ok(returning::outcome(returned, "UPDATE", changed))
+    change.write(write).await?;
+    Ok(Some(returning::outcome(returned, "UPDATE", changed)))
 }
 
 /// The places of a batch.

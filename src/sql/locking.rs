@@ -1,0 +1,90 @@
+//! Waiting for locks: as long as the session's settings allow, and not beyond the end of the statement.
+
+use crate::active::Active;
+use crate::error::{Error, Result};
+use crate::session::Run;
+use crate::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE};
+use lightning_storage::{Error as StorageError, Locking, TableId, Waiting, Waker};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long a statement waits for each lock, and for whose locks.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience {
+    active: Arc<Active>,
+    timeout: Option<Duration>,
+    /// The table the statement writes to, and its name.
+    table: TableId,
+    name: String,
+}
+
+impl Run {
+    /// How this statement waits for locks of a table.
+    pub(crate) fn patience(&self, table: &lightning_catalog::Table) -> Patience {
+        Patience {
+            active: Arc::clone(&self.active),
+            timeout: self.session.info.settings.lock_timeout(),
+            table: table.storage_table(),
+            name: table.name.clone(),
+        }
+    }
+}
+
+impl Patience {
+    /// The table the statement writes to.
+    pub(crate) fn table(&self) -> TableId {
+        self.table
+    }
+
+    /// Waits until all locks are held.
+    pub(crate) async fn wait(&self, locking: &mut Locking) -> Result<()> {
+        let told = Arc::new(Notify::new());
+        let mut wake = || {
+            let told = Arc::clone(&told);
+            Box::new(move || told.notify_one()) as Waker
+        };
+        loop {
+            if locking.advance(&mut wake).map_err(|e| self.error(e))? {
+                return Ok(());
+            }
+            let timed_out = async {
+                match self.timeout {
+                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.active.token().cancelled() => return Err(self.active.error()),
+                () = told.notified() => {}
+                () = timed_out => locking.time_out().map_err(|e| self.error(e))?,
+            }
+        }
+    }
+
+    /// A failure to get a lock, in PostgreSQL's words.
+    fn error(&self, error: StorageError) -> Error {
+        match error {
+            StorageError::Locked(_) => {
+                let message = format!("could not obtain lock on row in relation \"{}\"", self.name);
+                Error::new(LOCK_NOT_AVAILABLE, message)
+            }
+            StorageError::LockTimeout(_) => Error::new(LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout"),
+            StorageError::Deadlock(circle) => {
+                let lines: Vec<String> = circle.iter().map(|waiting| self.line(waiting)).collect();
+                Error::new(DEADLOCK_DETECTED, "deadlock detected")
+                    .with_detail(lines.join("\n"))
+                    .with_hint("Run the transaction again.")
+            }
+            other => other.into(),
+        }
+    }
+
+    fn line(&self, waiting: &Waiting) -> String {
+        let Waiting { transaction, blocked_by, table, is_row } = waiting;
+        let what = if *is_row { "a row of table" } else { "table" };
+        let name = if *table == self.table { format!("\"{}\"", self.name) } else { table.to_string() };
+        format!("Transaction {transaction} waits for {what} {name}; blocked by transaction {blocked_by}.")
+    }
+}
