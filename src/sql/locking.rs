@@ -66,8 +66,9 @@ impl Patience {
     /// A failure to get a lock, in PostgreSQL's words.
     fn error(&self, error: StorageError) -> Error {
         match error {
-            StorageError::Locked(_) => {
-                let message = format!("could not obtain lock on row in relation \"{}\"", self.name);
+            StorageError::Locked { is_row, .. } => {
+                let row = if is_row { "row in " } else { "" };
+                let message = format!("could not obtain lock on {row}relation \"{}\"", self.name);
                 Error::new(LOCK_NOT_AVAILABLE, message)
             }
             StorageError::LockTimeout(_) => Error::new(LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout"),

@@ -13,7 +13,7 @@ use crate::provider::{column_type, state_for};
 use crate::semantics::quantified::is_quantified;
 use crate::session::{Prepared, Run};
 use crate::sqlstate::{INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
-use crate::statements::{insert, modify};
+use crate::statements::{insert, locked, modify};
 use crate::types::{self, PgType};
 use crate::{semantics, statements};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -131,7 +131,7 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
                 let context = run.session.context()?;
                 let mut state = state_for(&run.session.base, &run.session.info, &context);
                 semantics::begin_statement(&mut state, &run.session.info);
-                let plan = shown_query_plan(&state, query).await?;
+                let plan = shown_query_plan(&state, &locked::without_locks(query)).await?;
                 let plan = infer(plan, types)?;
                 let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
                 Ok(Some(client_schema(analyzed.schema().as_arrow())))

@@ -78,7 +78,7 @@ const DEFINITIONS: &[Definition] = &[
     definition(
         "default_transaction_isolation",
         "read committed",
-        Kind::Enum(&["read committed", "read uncommitted", "repeatable read"]),
+        Kind::Enum(&["read committed", "read uncommitted", "repeatable read", "serializable"]),
         false,
         "Sets the transaction isolation level of each new transaction.",
     ),
@@ -179,7 +179,7 @@ const DEFINITIONS: &[Definition] = &[
     definition(
         "transaction_isolation",
         "read committed",
-        Kind::Enum(&["read committed", "read uncommitted", "repeatable read"]),
+        Kind::Enum(&["read committed", "read uncommitted", "repeatable read", "serializable"]),
         false,
         "Sets the current transaction's isolation level.",
     ),

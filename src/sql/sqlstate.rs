@@ -183,8 +183,14 @@ impl From<lightning_storage::Error> for Error {
                     .with_detail(text)
                     .with_hint("Run the transaction again.")
             }
+            (_, Storage::Serialization(_)) => Error::new(
+                SERIALIZATION_FAILURE,
+                "could not serialize access due to read/write dependencies among transactions",
+            )
+            .with_detail(text)
+            .with_hint("The transaction might succeed if retried."),
             (_, Storage::Deadlock(_)) => Error::new(DEADLOCK_DETECTED, text),
-            (_, Storage::Locked(_) | Storage::LockTimeout(_)) => Error::new(LOCK_NOT_AVAILABLE, text),
+            (_, Storage::Locked { .. } | Storage::LockTimeout(_)) => Error::new(LOCK_NOT_AVAILABLE, text),
             (_, Storage::KeyTooLarge { .. }) => {
                 Error::new(PROGRAM_LIMIT_EXCEEDED, text).with_hint("Values of a key are kept whole; use a shorter one.")
             }

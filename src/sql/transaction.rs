@@ -37,8 +37,12 @@ pub(crate) struct Txn {
 }
 
 impl Txn {
-    fn begin(instance: &Instance, level: Level) -> Txn {
-        Txn { storage: instance.engine().begin(), level, is_fresh: true, overlay: None, ddl: None }
+    fn begin(instance: &Instance, level: Level) -> Result<Txn> {
+        let storage = match level {
+            Level::Serializable => instance.engine().begin_serializable()?,
+            Level::ReadCommitted | Level::RepeatableRead => instance.engine().begin(),
+        };
+        Ok(Txn { storage, level, is_fresh: true, overlay: None, ddl: None })
     }
 
     /// Moves to the snapshot that a statement of this level reads; the catalog that belongs to it.
@@ -207,7 +211,7 @@ impl Transactions {
         let mut block = self.block.lock();
         let Some(block) = block.as_mut() else { return Err(Error::new(INTERNAL_ERROR, "no transaction is open")) };
         if let Work::None = block.work {
-            block.work = Work::Here(Box::new(Txn::begin(instance, level)));
+            block.work = Work::Here(Box::new(Txn::begin(instance, level)?));
         }
         let Work::Here(txn) = &block.work else {
             return Err(Error::new(INTERNAL_ERROR, "a statement of the transaction is still running"));
@@ -284,7 +288,7 @@ impl Transactions {
         if let Some(block) = self.block.lock().as_mut() {
             block.is_used = true;
             if level.keeps_snapshot() && matches!(block.work, Work::None) {
-                block.work = Work::Here(Box::new(Txn::begin(instance, level)));
+                block.work = Work::Here(Box::new(Txn::begin(instance, level)?));
             }
             if let Work::Here(txn) = &mut block.work {
                 return txn.refresh(instance);
@@ -309,10 +313,10 @@ impl Transactions {
     pub(crate) fn write(self: &Arc<Self>, instance: &Arc<Instance>, level: Level) -> Result<WriteTxn> {
         let mut block = self.block.lock();
         let txn = match block.as_mut() {
-            None => Box::new(Txn::begin(instance, level)),
+            None => Box::new(Txn::begin(instance, level)?),
             Some(block) => match std::mem::replace(&mut block.work, Work::Taken) {
                 Work::Here(txn) => txn,
-                Work::None => Box::new(Txn::begin(instance, level)),
+                Work::None => Box::new(Txn::begin(instance, level)?),
                 Work::Taken => {
                     return Err(Error::new(INTERNAL_ERROR, "a statement of the transaction is still running"));
                 }

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::frames::Frames;
 use crate::ids::{SegmentId, TableId};
 use crate::locks::{LockOptions, Locks};
+use crate::reads::Serializables;
 use crate::recent::RecentWrites;
 use crossbeam_channel::Sender;
 use lightning_vfs::Vfs;
@@ -58,6 +59,8 @@ pub(crate) struct Context {
     pub(crate) locks: Arc<Locks>,
     /// Which keys were written lately.
     pub(crate) recent: RecentWrites,
+    /// Transactions whose reads will be checked.
+    pub(crate) serializables: Arc<Serializables>,
     next_table: AtomicU64,
     next_segment: AtomicU64,
     /// Where the files of segments nobody needs any more are sent. Not bounded: a reader that drops the last reference
@@ -102,6 +105,7 @@ impl Context {
             budget,
             locks: Arc::new(Locks::new(LockOptions::default())),
             recent: RecentWrites::default(),
+            serializables: Arc::default(),
             next_table: AtomicU64::new(TableId::FIRST_USER.0),
             next_segment: AtomicU64::new(1),
             unneeded,

@@ -53,8 +53,15 @@ pub enum Error {
         /// The row's key, a text per column; empty for a table without a key.
         key: Vec<String>,
     },
+    /// Something a serializable transaction has read in this table was changed by one that committed first.
+    Serialization(TableId),
     /// A row or table is locked by another transaction, and was not to be waited for.
-    Locked(TableId),
+    Locked {
+        /// The table.
+        table: TableId,
+        /// Whether it is a row of the table.
+        is_row: bool,
+    },
     /// A lock was waited for as long as allowed.
     LockTimeout(TableId),
     /// Waiting for a lock would have closed a circle.
@@ -146,7 +153,7 @@ impl Error {
             Error::UnknownTable(_) | Error::SchemaMismatch { .. } | Error::NotADatabase { .. } => ErrorKind::Invalid,
             Error::Unsupported(_) | Error::Arrow(_) | Error::KeyTooLarge { .. } => ErrorKind::Invalid,
             Error::TableChanged(_) | Error::Conflict { .. } | Error::Deadlock(_) => ErrorKind::Conflict,
-            Error::Locked(_) | Error::LockTimeout(_) => ErrorKind::Conflict,
+            Error::Locked { .. } | Error::LockTimeout(_) | Error::Serialization(_) => ErrorKind::Conflict,
             Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Error::InUse(_) => ErrorKind::InUse,
             Error::Corrupt { .. } | Error::MalformedKey { .. } => ErrorKind::Corrupt,
@@ -176,7 +183,10 @@ impl std::fmt::Display for Error {
             Error::Conflict { table, key } => {
                 write!(f, "row ({}) of table {table} was changed by a concurrent transaction", key.join(", "))
             }
-            Error::Locked(id) => write!(f, "table {id} has a lock of another transaction"),
+            Error::Serialization(id) => {
+                write!(f, "what was read of table {id} was changed by a concurrent transaction")
+            }
+            Error::Locked { table, .. } => write!(f, "table {table} has a lock of another transaction"),
             Error::LockTimeout(id) => write!(f, "a lock on table {id} was not available in time"),
             Error::Deadlock(_) => write!(f, "deadlock detected"),
             Error::OutOfMemory { asked_bytes, limit_bytes, consumers } => {

@@ -39,7 +39,7 @@ mod segment;
 mod scan;
 
 // Keys as bytes.
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the delta tree of a table comes on top of it"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the delta tree of a table comes on top of it"))]
 mod key;
 
 // Who writes first, and what was written last.
@@ -66,6 +66,7 @@ mod layout;
 mod version;
 mod writes;
 mod record;
+mod reads;
 mod snapshot;
 
 // What makes changes.

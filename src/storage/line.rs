@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Lsn, TableId, Timestamp};
 use crate::locks::LockOwner;
 use crate::mem::Merging;
+use crate::reads::{History, Reads, Registration};
 use crate::recent::Footprint;
 use crate::record;
 use crate::stored::Origin;
@@ -64,6 +65,7 @@ pub struct WalStatus {
 struct Commit {
     writes: WriteSet,
     owner: LockOwner,
+    reads: Option<Reads>,
     footprint: Footprint,
     tables: Vec<TableId>,
     payload: Vec<u8>,
@@ -110,6 +112,7 @@ pub(crate) struct LineState {
     pub(crate) version: Arc<Version>,
     pub(crate) backlog: Backlog,
     context: Arc<Context>,
+    history: History,
     published: Arc<ArcSwap<Version>>,
     status: Arc<Mutex<WalStatus>>,
     /// Told after a group when a flush may be due.
@@ -125,6 +128,7 @@ impl Line {
         let status = Arc::new(Mutex::new(WalStatus::default()));
         let mut state = LineState {
             context: context.clone(),
+            history: History::default(),
             wal,
             version,
             published: published.clone(),
@@ -138,8 +142,8 @@ impl Line {
         Ok(Line { queue: Some(queue), thread: Some(thread), context, status, published })
     }
 
-    /// Commits `writes` of `owner` and waits until they are durable and published.
-    pub(crate) fn commit(&self, writes: WriteSet, owner: LockOwner) -> Result<Timestamp> {
+    /// Commits `writes` of `owner`, who is serializable if `reads` are given, and waits until they are durable and published.
+    pub(crate) fn commit(&self, writes: WriteSet, owner: LockOwner, reads: Option<Reads>) -> Result<Timestamp> {
         let payload = record::encode(&writes)?;
         if payload.len() > PAYLOAD_BYTES_MAX {
             let (has, max) = (payload.len(), PAYLOAD_BYTES_MAX);
@@ -150,7 +154,7 @@ impl Line {
         let footprint = self.context.recent.footprint(&writes)?;
         let tables = writes.tables.keys().copied().collect();
         let (reply, answer) = bounded(1);
-        let mut commit = Box::new(Commit { writes, owner, footprint, tables, payload, bounces: 0, reply });
+        let mut commit = Box::new(Commit { writes, owner, reads, footprint, tables, payload, bounces: 0, reply });
         loop {
             self.send(Request::Commit(commit))?;
             match answer.recv().map_err(|_| closed())? {
@@ -256,12 +260,13 @@ impl LineState {
         for mut commit in group {
             let lsn = first + accepted.len() as u64;
             let ended = removed_segments(Lsn(lsn), &commit.writes, &version.tables);
-            match admit(&mut commit, &mut version, &self.context) {
+            match admit(&mut commit, &mut version, &self.context, &self.history) {
                 Ok(false) => doubtful.push(commit),
                 Ok(true) => {
                     version.timestamp = Timestamp(lsn);
                     // Before it is published: who sees it there and not in a snapshot looks again.
                     self.context.recent.note(&commit.footprint, version.timestamp);
+                    self.history.note(&commit.writes, version.timestamp, &self.context.serializables);
                     removed.extend(ended);
                     accepted.push(commit);
                 }
@@ -338,6 +343,11 @@ impl LineState {
         writes.segments().for_each(|segment| segment.originate(origin));
     }
 
+    /// A version whose later commits are all kept for checking against it.
+    pub(crate) fn begin_serializable(&self) -> (Arc<Version>, Registration) {
+        (self.version.clone(), self.context.serializables.register(self.version.timestamp))
+    }
+
     /// Publishes `version`.
     pub(crate) fn set_version(&mut self, version: Version) {
         self.version = Arc::new(version);
@@ -392,8 +402,9 @@ fn gather(group: &mut Vec<Commit>, requests: &Receiver<Request>) -> Option<Reque
 }
 
 /// Validates a commit and applies it to `version`; false when it must look again where its rows are.
-fn admit(commit: &mut Commit, version: &mut Version, context: &Context) -> Result<bool> {
+fn admit(commit: &mut Commit, version: &mut Version, context: &Context, history: &History) -> Result<bool> {
     commit.writes.validate(version)?;
+    commit.reads.as_ref().map_or(Ok(()), |reads| history.check(reads))?;
     if commit.bounces >= BOUNCES_MAX {
         commit.writes.relocate(version, claim(context, commit.owner))?;
     } else if !commit.writes.fits(version) {

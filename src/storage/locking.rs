@@ -34,6 +34,7 @@ pub struct Locking {
     owner: LockOwner,
     table: TableId,
     table_mode: TableMode,
+    table_if_locked: IfLocked,
     has_table: bool,
     keys: Option<EncodedKeys>,
     mode: KeyMode,
@@ -53,6 +54,7 @@ impl Locking {
             owner,
             table,
             table_mode,
+            table_if_locked: IfLocked::Wait,
             has_table: false,
             keys: None,
             mode: KeyMode::KeyShare,
@@ -69,6 +71,11 @@ impl Locking {
         let mut order = wanted;
         order.sort_unstable_by(|&a, &b| keys.get(a as usize).cmp(keys.get(b as usize)));
         Locking { keys: Some(keys), order, mode, if_locked, ..self }
+    }
+
+    /// What to do when the table itself is locked; NOWAIT of rows does not say it.
+    pub fn if_table_locked(self, table_if_locked: IfLocked) -> Locking {
+        Locking { table_if_locked, ..self }
     }
 
     /// The table the locks are on.
@@ -98,7 +105,7 @@ impl Locking {
                 continue;
             }
             let Some(request) = self.request() else { return Ok(true) };
-            let if_locked = if self.has_table { self.if_locked } else { IfLocked::Wait };
+            let if_locked = if self.has_table { self.if_locked } else { self.table_if_locked };
             match (self.locks.try_lock(self.owner, request), if_locked) {
                 (Err(LockError::NotAvailable), IfLocked::Skip) => {
                     self.skipped.push(self.order[self.next]);
@@ -147,7 +154,7 @@ impl Locking {
     }
 
     fn got(&mut self, outcome: std::result::Result<Acquired, LockError>) -> Result<()> {
-        outcome.map_err(|error| lock_error(error, self.table))?;
+        outcome.map_err(|error| lock_error(error, self.table, self.has_table))?;
         match self.has_table {
             false => self.has_table = true,
             true => self.next += 1,
@@ -164,9 +171,9 @@ impl fmt::Debug for Locking {
 }
 
 /// What a failure to lock something of `table` is to who asked.
-fn lock_error(error: LockError, table: TableId) -> Error {
+fn lock_error(error: LockError, table: TableId, is_row: bool) -> Error {
     match error {
-        LockError::NotAvailable => Error::Locked(table),
+        LockError::NotAvailable => Error::Locked { table, is_row },
         LockError::Timeout => Error::LockTimeout(table),
         LockError::Cancelled => Error::Cancelled,
         LockError::Deadlock(edges) => {

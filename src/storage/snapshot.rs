@@ -3,6 +3,8 @@
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, TableId, Timestamp};
 use crate::mem::MemBlock;
+use crate::predicate::Predicate;
+use crate::reads::ReadLog;
 use crate::scan::{Scan, ScanSpec, locate, rows_at};
 use crate::segment::ColumnBlock;
 use crate::statistics::TableStatistics;
@@ -15,12 +17,32 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     version: Arc<Version>,
+    /// Where reads are noted: of a serializable transaction.
+    reads: Option<Arc<ReadLog>>,
 }
 
 impl Snapshot {
     /// A view of `version`.
     pub(crate) fn new(version: Arc<Version>) -> Snapshot {
-        Snapshot { version }
+        Snapshot { version, reads: None }
+    }
+
+    /// The same view, whose reads are noted.
+    pub(crate) fn noting(self, reads: Arc<ReadLog>) -> Snapshot {
+        Snapshot { reads: Some(reads), ..self }
+    }
+
+    /// Whether what is read must be said with [`Snapshot::note_read`], and nothing may be concluded from exact counts and bounds.
+    pub fn notes_reads(&self) -> bool {
+        self.reads.is_some()
+    }
+
+    /// Says that the rows that satisfy all of `predicates` are read: in a serializable transaction they must be the same when it commits.
+    pub fn note_read(&self, table: TableId, predicates: &[Predicate]) -> Result<()> {
+        match &self.reads {
+            Some(reads) => reads.note(&self.version.layout(table)?.table, predicates),
+            None => Ok(()),
+        }
     }
 
     /// Its place in commit order.

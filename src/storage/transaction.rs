@@ -12,6 +12,7 @@ use crate::key::EncodedKeys;
 use crate::locking::{IfLocked, Locking};
 use crate::locks::{KeyMode, LockOwner, Mark, TableMode};
 use crate::mem::{MemBlock, MemList, Merging, batch_bytes};
+use crate::reads::{ReadLog, Reads, Registration};
 use crate::scan::{place_parts, rows_at};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::snapshot::Snapshot;
@@ -32,6 +33,14 @@ impl Engine {
     pub fn begin(self: &Arc<Self>) -> Transaction {
         Transaction::new(self.clone(), self.published())
     }
+
+    /// Starts a transaction whose reads are checked when it commits: it commits only as if it had run alone at that moment.
+    pub fn begin_serializable(self: &Arc<Self>) -> Result<Transaction> {
+        let (base, registration) = self.line().run(|line| line.begin_serializable())?;
+        let mut txn = Transaction::new(self.clone(), base);
+        txn.reads = Some(Serializable { log: Arc::default(), _registration: registration });
+        Ok(txn)
+    }
 }
 
 /// Reads one snapshot, buffers its writes, commits or vanishes. Dropping it rolls back.
@@ -43,6 +52,14 @@ pub struct Transaction {
     writes: WriteSet,
     /// The base with the writes on top, until either changes.
     overlay: Mutex<Option<Arc<Version>>>,
+    reads: Option<Serializable>,
+}
+
+/// What makes a transaction serializable.
+#[derive(Debug)]
+struct Serializable {
+    log: Arc<ReadLog>,
+    _registration: Registration,
 }
 
 /// The transaction as the owner of locks, which go when it does.
@@ -73,12 +90,16 @@ impl Transaction {
     fn new(engine: Arc<Engine>, base: Arc<Version>) -> Transaction {
         let number = NEXT_TRANSACTION.fetch_add(1, Ordering::Relaxed);
         let owner = Owner { context: engine.context().clone(), number };
-        Transaction { engine, owner, base, writes: WriteSet::default(), overlay: Mutex::new(None) }
+        Transaction { engine, owner, base, writes: WriteSet::default(), overlay: Mutex::new(None), reads: None }
     }
 
     /// The snapshot with this transaction's own writes so far on top.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.overlay())
+        let snapshot = Snapshot::new(self.overlay());
+        match &self.reads {
+            Some(reads) => snapshot.noting(reads.log.clone()),
+            None => snapshot,
+        }
     }
 
     fn overlay(&self) -> Arc<Version> {
@@ -425,9 +446,10 @@ impl Transaction {
         if self.writes.is_empty() {
             return Ok(self.base.timestamp);
         }
-        let Transaction { engine, base, writes, overlay, owner } = self;
+        let Transaction { engine, base, writes, overlay, owner, reads } = self;
+        let checked = reads.as_ref().map(|reads| Reads { log: reads.log.clone(), since: base.timestamp });
         drop((base, overlay));
-        let outcome = engine.line().commit(writes, owner.id());
+        let outcome = engine.line().commit(writes, owner.id(), checked);
         // Those who waited see what was published.
         drop(owner);
         engine.relieve_memory();

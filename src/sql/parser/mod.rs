@@ -8,6 +8,7 @@
 
 pub(crate) mod copy;
 mod depth;
+mod locking;
 pub(crate) mod changes;
 mod reserved;
 mod dialect;
@@ -143,7 +144,7 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
         depth::check(group)?;
         let (group, no_data) = without_data_clause(group);
         let (group, column_names) = without_column_names(group, &source)?;
-        let kind = parse_one(changes::rewrite(table_command(group))?, &source)?;
+        let kind = parse_one(locking::rewrite(changes::rewrite(table_command(group))?), &source)?;
         statements.push(Parsed { kind, text, no_data, column_names, source: Arc::clone(&source) });
     }
     Ok(statements)

@@ -174,13 +174,19 @@ impl LightningScan {
         let scans = match &self.division {
             Division::Shared(_) => {
                 let spec = self.spec(None, &error)?;
+                self.view.snapshot.note_read(self.view.table, &spec.predicates).map_err(external)?;
                 vec![self.view.snapshot.scan(self.view.table, spec).map_err(external)?]
             }
             Division::Ranges(scans, split_points) => {
                 let mut running = Vec::with_capacity(scans.len());
                 for (partition, scan) in scans.iter().enumerate() {
+                    // One condition for all: each reads its part of what satisfies it.
                     let range = KeyRange { partition, split_points: Arc::clone(split_points) };
-                    running.push(scan.fresh().with_spec(self.spec(Some(range), &error)?).map_err(external)?);
+                    let spec = self.spec(Some(range), &error)?;
+                    if partition == 0 {
+                        self.view.snapshot.note_read(self.view.table, &spec.predicates).map_err(external)?;
+                    }
+                    running.push(scan.fresh().with_spec(spec).map_err(external)?);
                 }
                 running
             }

@@ -67,6 +67,7 @@ impl LightningTable {
             true => self.snapshot.table(self.table).map_err(external)?.definition.key,
             false => Vec::new(),
         };
+        let known = table_statistics(&statistics, &self.schema);
         let view = TableView {
             snapshot: self.snapshot.clone(),
             table: self.table,
@@ -74,7 +75,7 @@ impl LightningTable {
             schema: Arc::clone(&self.schema),
             order,
             place: self.places.then(|| self.schema.fields().len() - 1),
-            statistics: table_statistics(&statistics, &self.schema),
+            statistics: if self.snapshot.notes_reads() { known.to_inexact() } else { known },
         };
         Ok(self.view.get_or_init(|| Arc::new(view)))
     }

@@ -28,9 +28,7 @@ fn read_modes(modes: &[TransactionMode]) -> Result<Modes> {
                     TransactionIsolationLevel::ReadUncommitted => "read uncommitted",
                     TransactionIsolationLevel::ReadCommitted => "read committed",
                     TransactionIsolationLevel::RepeatableRead => "repeatable read",
-                    TransactionIsolationLevel::Serializable => {
-                        return Err(Error::unsupported("transaction isolation level SERIALIZABLE"));
-                    }
+                    TransactionIsolationLevel::Serializable => "serializable",
                     TransactionIsolationLevel::Snapshot => {
                         return Err(Error::new(SYNTAX_ERROR, "syntax error at or near \"SNAPSHOT\""));
                     }

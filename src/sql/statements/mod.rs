@@ -1,12 +1,13 @@
 //! What each kind of statement does.
 //!
 //! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE and DROP ([`create`], [`drop`]),
-//! settings ([`setting`]), transaction control ([`control`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
+//! queries that lock rows ([`locked`]), settings ([`setting`]), transaction control ([`control`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
 //! beside this one. What PostgreSQL has and Lightning does not answers 0A000 here, by name, before anything is planned.
 
 mod control;
 mod create;
 mod drop;
+pub(crate) mod locked;
 pub(crate) mod insert;
 pub(crate) mod modify;
 mod prepare;
@@ -38,6 +39,7 @@ async fn sql(run: &Run, statement: &Sql, prepared: Option<&Prepared>) -> Result<
         Sql::Query(query) => match query.body.as_ref() {
             SetExpr::Select(select) if select.into.is_some() => Box::pin(create::select_into(run, query)).await,
             body if modify::is_modifying(body) => Box::pin(modify::run(run, statement, prepared)).await,
+            _ if locked::locks(query) => Box::pin(locked::select(run, query, prepared)).await,
             _ => Box::pin(query::select(run, query, prepared)).await,
         },
         Sql::Insert(insert) => Box::pin(insert::run(run, insert, prepared)).await,
@@ -53,6 +55,7 @@ async fn sql(run: &Run, statement: &Sql, prepared: Option<&Prepared>) -> Result<
         Sql::Rollback { chain, savepoint } => Box::pin(control::rollback(run, *chain, savepoint.as_ref())).await,
         Sql::Savepoint { name } => control::savepoint(run, name),
         Sql::ReleaseSavepoint { name } => control::release(run, name),
+        Sql::Lock(lock) => Box::pin(locked::lock_tables(run, lock)).await,
         Sql::Set(set) => setting::set(run, set),
         Sql::Reset(reset) => setting::reset(run, reset),
         Sql::Discard { object_type } => setting::discard(run, object_type),
@@ -78,6 +81,7 @@ fn writes(kind: &Kind) -> Option<String> {
             SetExpr::Update(_) => "UPDATE".to_owned(),
             SetExpr::Delete(_) => "DELETE".to_owned(),
             SetExpr::Merge(_) => "MERGE".to_owned(),
+            _ if locked::locks(query) => "SELECT FOR UPDATE".to_owned(),
             _ => return None,
         },
         Sql::Insert(_) => "INSERT".to_owned(),

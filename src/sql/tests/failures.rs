@@ -47,7 +47,6 @@ async fn errors_have_the_states_of_postgresql() {
         ("drop view t", "42809"),
         ("drop schema nix", "3F000"),
         ("create table nix.t (a int)", "3F000"),
-        ("select * from t for update", "0A000"),
         ("select * from t tablesample system (10)", "0A000"),
         ("alter table t add column z int", "0A000"),
         ("create index on t (a)", "0A000"),

@@ -130,7 +130,7 @@ fn a_locked_row_is_waited_for_skipped_or_refused() {
     assert!(skipping.advance(&mut nobody).unwrap());
     assert_eq!(skipping.skipped(), [1]);
     let refused = lock(KeyMode::Share, IfLocked::Fail).advance(&mut nobody).unwrap_err();
-    assert!(matches!(refused, Error::Locked(of) if of == table), "{refused}");
+    assert!(matches!(refused, Error::Locked { table: of, is_row: true } if of == table), "{refused}");
     assert!(lock(KeyMode::KeyShare, IfLocked::Fail).advance(&mut nobody).unwrap());
     let mut waiting = lock(KeyMode::Update, IfLocked::Wait);
     assert!(!waiting.advance(&mut nobody).unwrap());

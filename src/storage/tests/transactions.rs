@@ -1,7 +1,9 @@
 //! What transactions promise, on tables small enough to stay in memory.
 
 use crate::support::*;
-use lightning_storage::{Error, TableId};
+use arrow::array::{ArrayRef, Int64Array};
+use lightning_storage::{Error, Predicate, ScanSpec, TableId};
+use std::sync::Arc;
 
 #[test]
 fn committed_rows_are_seen_by_later_snapshots_only() {
@@ -117,4 +119,60 @@ fn many_small_appends_in_one_transaction_stay_cheap_and_visible() {
     }
     txn.commit().unwrap();
     assert_eq!(ids(&engine.snapshot(), table), (0..53_000).collect::<Vec<_>>());
+}
+
+/// Reads the rows with ids from `low` to `high`, and says so.
+fn read(txn: &lightning_storage::Transaction, table: TableId, low: i64, high: i64) -> usize {
+    let snapshot = txn.snapshot();
+    let bound = |id: i64| Arc::new(Int64Array::from(vec![id])) as ArrayRef;
+    let predicates = vec![Predicate::Between { column: 0, low: bound(low), high: bound(high) }];
+    snapshot.note_read(table, &predicates).unwrap();
+    let spec = ScanSpec { projection: vec![0], predicates, ..ScanSpec::default() };
+    snapshot.scan(table, spec).unwrap().reader().map(|batch| batch.unwrap().num_rows()).sum()
+}
+
+#[test]
+fn serializable_transactions_fail_when_what_they_read_was_changed() {
+    let vfs = memory();
+    let engine = open(&vfs);
+    let (table, notes) = (create(&engine, 0..100), create(&engine, []));
+    let write = |mut txn: lightning_storage::Transaction, id: i64| {
+        txn.append(notes, rows([id])).unwrap();
+        txn.commit()
+    };
+    // Write skew: each reads what the other writes.
+    let (a, b) = (engine.begin_serializable().unwrap(), engine.begin_serializable().unwrap());
+    assert_eq!((read(&a, notes, 0, 9), read(&b, notes, 0, 9)), (0, 0));
+    write(a, 1).unwrap();
+    let refused = write(b, 2).unwrap_err();
+    assert!(matches!(refused, lightning_storage::Error::Serialization(of) if of == notes), "{refused}");
+    // A phantom within the range, a deleted row within it, rows beside it.
+    for (change, is_refused) in [(60, true), (35, true), (10, false), (61, false)] {
+        let txn = engine.begin_serializable().unwrap();
+        read(&txn, table, 30, 60);
+        let mut other = engine.begin();
+        delete(&mut other, table, &[change]).unwrap();
+        other.append(table, rows([change])).unwrap();
+        other.commit().unwrap();
+        assert_eq!(write(txn, change).is_err(), is_refused, "{change}");
+    }
+    // A reader's snapshot is some state of the database; it has nothing to check. Who looked at nothing has not, either.
+    let (reader, blind) = (engine.begin_serializable().unwrap(), engine.begin_serializable().unwrap());
+    assert_eq!(read(&reader, table, 0, 99), 100);
+    append(&engine, table, 1000..1001);
+    reader.commit().unwrap();
+    write(blind, 5000).unwrap();
+    // Loads and truncation touch everything.
+    for load in [true, false] {
+        let txn = engine.begin_serializable().unwrap();
+        read(&txn, table, 0, 3);
+        if load {
+            bulk(&engine, table, 200_000..400_000);
+        } else {
+            let mut other = engine.begin();
+            other.truncate(table).unwrap();
+            other.commit().unwrap();
+        }
+        assert!(write(txn, 6000).is_err());
+    }
 }

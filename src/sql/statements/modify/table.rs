@@ -12,7 +12,7 @@ use lightning_catalog::Table;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// What the target with places is called among the statement's tables.
+/// What a statement's only target is called among its tables.
 const TARGET: &str = "target";
 
 /// The table to change, under the name the statement gives it.
@@ -21,13 +21,15 @@ pub(crate) struct Target {
     pub(crate) table: Arc<Table>,
     /// Its alias, or its name.
     pub(crate) alias: Ident,
+    /// What the table with places is called among the statement's tables.
+    slot: String,
     /// Schema and name, when columns can be written with both.
     qualified: Option<(String, String)>,
 }
 
 impl Target {
     /// Finds the table a statement names.
-    pub(super) fn of(scope: &Scope<'_>, factor: &TableFactor, verb: &str) -> Result<Target> {
+    pub(crate) fn of(scope: &Scope<'_>, factor: &TableFactor, verb: &str) -> Result<Target> {
         let TableFactor::Table { name, alias, args: None, .. } = factor else {
             return Err(Error::new(SYNTAX_ERROR, format!("syntax error at or near \"{factor}\"")));
         };
@@ -47,7 +49,12 @@ impl Target {
             (None, Some(schema)) => Some((schema, table.name.clone())),
             _ => None,
         };
-        Ok(Target { table, alias: identifier(&alias_name), qualified })
+        Ok(Target { table, alias: identifier(&alias_name), slot: TARGET.to_owned(), qualified })
+    }
+
+    /// Calls the table with places something else, when there are several.
+    pub(crate) fn rename(&mut self, slot: &str) {
+        slot.clone_into(&mut self.slot);
     }
 
     /// As EXPLAIN names it.
@@ -59,20 +66,20 @@ impl Target {
     }
 
     /// The table with places, as the statement's only table of its own.
-    pub(super) fn tables(&self, scope: &Scope<'_>) -> StatementTables {
+    pub(crate) fn tables(&self, scope: &Scope<'_>) -> StatementTables {
         let schema = arrow_schema(&self.table.columns);
         let storage = scope.context.storage.clone();
         let table = LightningTable::new(storage, self.table.storage_table(), &self.table.name, schema).with_places();
-        StatementTables::from([(TARGET.to_owned(), Arc::new(table) as _)])
+        StatementTables::from([(self.slot.clone(), Arc::new(table) as _)])
     }
 
     /// The table with places in a FROM clause.
-    pub(super) fn factor(&self) -> TableFactor {
-        statement_table(TARGET, &self.alias)
+    pub(crate) fn factor(&self) -> TableFactor {
+        statement_table(&self.slot, &self.alias)
     }
 
     /// The place of a row.
-    pub(super) fn place(&self) -> Expr {
+    pub(crate) fn place(&self) -> Expr {
         Expr::CompoundIdentifier(vec![self.alias.clone(), identifier(PLACE)])
     }
 
