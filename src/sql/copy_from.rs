@@ -16,7 +16,7 @@ use crate::sqlstate::{
 use crate::statements::insert::{Defaults, column_indexes};
 use crate::statements::target::Name;
 use crate::text::{ColumnBuilder, InputOptions};
-use crate::transaction::Transactions;
+use crate::transaction::{Transactions, WriteTxn};
 use crate::unique::UniqueKey;
 use crate::write::{Shape, Sink, source_of};
 use arrow::array::{ArrayRef, RecordBatch};
@@ -42,8 +42,15 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
     let CopySource::Table(name, columns) = &copy.source else {
         return Err(Error::unsupported("COPY FROM into a query"));
     };
-    let context = run.session.context()?;
-    let table = Name::new(run, name)?.table(&context, "copy to")?;
+    let (write, table) = loop {
+        let context = run.session.context()?;
+        let table = Name::new(run, name)?.table(&context, "copy to")?;
+        let mut write = run.session.write()?;
+        if write.lock_target(run, &table).await?.is_some() {
+            break (write, table);
+        }
+        write.finish().await?;
+    };
     let columns = column_indexes(run, &table, &columns.iter().collect::<Vec<_>>())?;
     let target = Target::new(run, &table, columns).await?;
     match &copy.end {
@@ -51,7 +58,6 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
             Err(Error::unsupported("COPY FROM STDIN in format parquet"))
         }
         CopyEnd::Client => {
-            let write = run.session.write()?;
             let count = target.columns.len();
             let reader = Box::new(CopyReader {
                 records: RecordReader::new(target, &copy.options)?,
@@ -62,7 +68,7 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
             Ok(Outcome::CopyIn(CopyIn { columns: count, binary: false, reader }))
         }
         CopyEnd::File(path) => {
-            let rows = from_file(run, target, path, &copy.options).await?;
+            let rows = from_file(run, write, target, path, &copy.options).await?;
             Ok(Outcome::Done { tag: format!("COPY {rows}"), rows })
         }
     }
@@ -329,13 +335,12 @@ impl CopyReader {
     }
 }
 
-async fn from_file(run: &Run, target: Target, path: &str, options: &CopyOptions) -> Result<u64> {
+async fn from_file(run: &Run, write: WriteTxn, target: Target, path: &str, options: &CopyOptions) -> Result<u64> {
     check_files(run, "from")?;
     let file = File::open(path).map_err(|e| open_error(path, &e))?;
     if file.metadata().is_ok_and(|m| m.is_dir()) {
         return Err(Error::new(crate::sqlstate::WRONG_OBJECT_TYPE, format!("\"{path}\" is a directory")));
     }
-    let write = run.session.write()?;
     let mut sink = Sink::start(write, run.patience(&target.table), UniqueKey::of(&target.table, run.session.zone()));
     let (sender, mut batches) = mpsc::channel(2);
     let (options, active) = (options.clone(), Arc::clone(&run.active));

@@ -3,6 +3,7 @@
 use crate::active::ActiveStatements;
 use crate::context::SessionInfo;
 use crate::error::{Error, Result};
+use crate::point::Templates;
 use crate::provider::PATH_SCHEMA;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -51,6 +52,7 @@ pub struct Instance {
     runtime: Arc<RuntimeEnv>,
     ddl_lock: Arc<tokio::sync::Mutex<()>>,
     active: Arc<ActiveStatements>,
+    templates: Templates,
     secrets: Mutex<HashMap<i32, i32>>,
     next_process_id: AtomicI32,
 }
@@ -67,6 +69,7 @@ impl Instance {
             runtime,
             ddl_lock: Arc::default(),
             active: Arc::default(),
+            templates: Templates::default(),
             secrets: Mutex::default(),
             next_process_id: AtomicI32::new(1),
         }))
@@ -102,6 +105,16 @@ impl Instance {
         let base = Arc::new(self.session_state(&info)?);
         self.secrets.lock().insert(process_id, secret);
         Ok(Session::new(Arc::clone(self), info, secret, base, options.local_files))
+    }
+
+    /// Statements about one row that were answered without planning, so far.
+    pub fn point_statements(&self) -> u64 {
+        self.templates.answered()
+    }
+
+    /// Point statements that are known.
+    pub(crate) fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     /// The engine below.

@@ -49,6 +49,7 @@ mod copy_to;
 mod outcome;
 mod instance;
 mod statements;
+mod point;
 mod session;
 
 pub use context::{SessionInfo, StatementContext};

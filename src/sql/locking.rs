@@ -4,6 +4,7 @@ use crate::active::Active;
 use crate::error::{Error, Result};
 use crate::session::Run;
 use crate::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE};
+use lightning_catalog::Table;
 use lightning_storage::{Error as StorageError, Locking, TableId, Waiting, Waker};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +22,18 @@ pub(crate) struct Patience {
 
 impl Run {
     /// How this statement waits for locks of a table.
-    pub(crate) fn patience(&self, table: &lightning_catalog::Table) -> Patience {
-        Patience {
-            active: Arc::clone(&self.active),
-            timeout: self.session.info.settings.lock_timeout(),
-            table: table.storage_table(),
-            name: table.name.clone(),
-        }
+    pub(crate) fn patience(&self, table: &Table) -> Patience {
+        Patience::new(&self.active, self.session.info.settings.lock_timeout(), table)
     }
 }
 
 impl Patience {
+    /// How a statement that `active` is waits for locks of a table, each at most for `timeout`.
+    pub(crate) fn new(active: &Arc<Active>, timeout: Option<Duration>, table: &Table) -> Patience {
+        let (active, name) = (Arc::clone(active), table.name.clone());
+        Patience { active, timeout, table: table.storage_table(), name }
+    }
+
     /// The table the statement writes to.
     pub(crate) fn table(&self) -> TableId {
         self.table

@@ -8,6 +8,7 @@ use crate::context::StatementContext;
 use crate::error::{Error, Result};
 use crate::parser::{Kind, Parsed};
 use crate::plan::shown_query_plan;
+use crate::point::PointCall;
 use crate::present::client_schema;
 use crate::provider::{column_type, state_for};
 use crate::semantics::quantified::is_quantified;
@@ -41,6 +42,8 @@ pub(crate) struct PreparedStatement {
     pub(crate) parameters: Vec<PgType>,
     pub(crate) schema: Option<SchemaRef>,
     kept: Mutex<Option<(PlanKey, LogicalPlan)>>,
+    /// The statement as one about a single row, if it is.
+    pub(crate) point: Option<PointCall>,
 }
 
 /// Everything a kept plan depends on.
@@ -70,7 +73,7 @@ impl PlanKey {
 impl PreparedStatement {
     /// The empty statement.
     pub(crate) fn empty() -> PreparedStatement {
-        PreparedStatement { parsed: None, parameters: Vec::new(), schema: None, kept: Mutex::new(None) }
+        PreparedStatement { parsed: None, parameters: Vec::new(), schema: None, kept: Mutex::new(None), point: None }
     }
 
     /// The kept plan, if it was made for this view of the database.
@@ -113,7 +116,8 @@ pub(crate) async fn prepare(run: &Run, declared: &[Option<PgType>]) -> Result<Pr
             })
         })
         .collect::<Result<_>>()?;
-    Ok(PreparedStatement { parsed: Some(Arc::clone(parsed)), parameters, schema, kept: Mutex::new(None) })
+    let point = run.session.instance.templates().learn(parsed);
+    Ok(PreparedStatement { parsed: Some(Arc::clone(parsed)), parameters, schema, kept: Mutex::new(None), point })
 }
 
 /// Result columns; fills in parameter types as they become known.
@@ -131,7 +135,7 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
                 let context = run.session.context()?;
                 let mut state = state_for(&run.session.base, &run.session.info, &context);
                 semantics::begin_statement(&mut state, &run.session.info);
-                let plan = shown_query_plan(&state, &locked::without_locks(query)).await?;
+                let plan = shown_query_plan(&state, &locked::without_locks(query.as_ref())).await?;
                 let plan = infer(plan, types)?;
                 let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
                 Ok(Some(client_schema(analyzed.schema().as_arrow())))

@@ -12,6 +12,7 @@ use crate::instance::Instance;
 use crate::isolation::Level;
 use crate::outcome::{Notice, Outcome};
 use crate::parser::{self, Parsed};
+use crate::point::{self, PointCall};
 use crate::prepared::PreparedStatement;
 use crate::sqlstate::{self, IN_FAILED_SQL_TRANSACTION, SYNTAX_ERROR, panicked};
 use crate::statements;
@@ -41,18 +42,29 @@ pub enum TransactionStatus {
 /// One parsed statement.
 #[derive(Clone, Debug)]
 pub struct Statement {
-    pub(crate) parsed: Arc<Parsed>,
+    text: Arc<str>,
+    /// `None` when the text was recognised without parsing it.
+    parsed: Option<Arc<Parsed>>,
+    /// The statement as one about a single row, if it is.
+    point: Option<PointCall>,
 }
 
 impl Statement {
     /// The statement's own text.
     pub fn text(&self) -> &str {
-        &self.parsed.text
+        &self.text
+    }
+
+    fn parsed(&self) -> Result<Arc<Parsed>> {
+        match &self.parsed {
+            Some(parsed) => Ok(Arc::clone(parsed)),
+            None => parse(&self.text)?.pop().map(Arc::new).ok_or_else(|| Error::new(SYNTAX_ERROR, "no statement")),
+        }
     }
 
     /// Whether it begins or ends a transaction block.
     pub fn is_transaction_control(&self) -> bool {
-        statements::is_transaction_control(&self.parsed.kind)
+        self.parsed.as_ref().is_some_and(|parsed| statements::is_transaction_control(&parsed.kind))
     }
 }
 
@@ -126,7 +138,14 @@ impl Drop for Shared {
 impl Shared {
     /// Queues a message for the client.
     pub(crate) fn notice(&self, severity: &'static str, state: crate::SqlState, message: impl Into<String>) {
-        self.notices.lock().push(Notice { severity, state, message: message.into() });
+        let least = self.info.settings.get("client_min_messages").unwrap_or_default();
+        let is_wanted = match severity {
+            "NOTICE" => !matches!(least.as_str(), "warning" | "error"),
+            _ => least != "error",
+        };
+        if is_wanted {
+            self.notices.lock().push(Notice { severity, state, message: message.into() });
+        }
     }
 
     /// `WARNING`.
@@ -146,18 +165,43 @@ impl Shared {
         self.transactions.write(&self.instance, self.level())
     }
 
+    /// The snapshots a statement reads.
+    pub(crate) fn snapshots(&self) -> Result<(lightning_storage::Snapshot, Arc<lightning_catalog::Snapshot>)> {
+        self.transactions.snapshots(&self.instance, self.level())
+    }
+
+    /// Whether the open transaction, or the one a statement will be, may not write.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let is_on = |name: &str| self.info.settings.get(name).is_some_and(|value| value == "on");
+        is_on("transaction_read_only") || is_on("default_transaction_read_only")
+    }
+
+    /// Runs a statement about one row; `None` when it must go the long way.
+    async fn run_point(
+        self: &Arc<Self>,
+        text: &str,
+        point: &PointCall,
+        parameters: &[ScalarValue],
+    ) -> Result<Option<Outcome>> {
+        if self.transactions.has_failed() {
+            return Ok(None);
+        }
+        let work = AssertUnwindSafe(point::run(self, text, point, parameters)).catch_unwind();
+        let result = work.await.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
+        if let Ok(Some(_)) = &result {
+            self.instance.templates().count_answered();
+        }
+        result.inspect_err(|_| self.transactions.fail())
+    }
+
     /// The view a statement gets: the newest snapshot, with the open transaction's own changes.
     pub(crate) fn context(&self) -> Result<Arc<StatementContext>> {
-        let (storage, catalog) = self.transactions.snapshots(&self.instance, self.level())?;
+        let (storage, catalog) = self.snapshots()?;
         Ok(self.set_context(storage, catalog))
     }
 
-    /// Makes a statement context of two snapshots and shows it to system functions.
-    pub(crate) fn set_context(
-        &self,
-        storage: lightning_storage::Snapshot,
-        catalog: Arc<lightning_catalog::Snapshot>,
-    ) -> Arc<StatementContext> {
+    /// The schemas that unqualified names are looked up in, of those that exist.
+    pub(crate) fn search_path(&self, catalog: &lightning_catalog::Snapshot) -> Vec<String> {
         let database = self.info.database_oid;
         let mut search_path = self.info.settings.search_path(&self.info.user);
         // `"$user"` never means a system schema, even when the user's name is that of one.
@@ -168,6 +212,17 @@ impl Shared {
         if !search_path.iter().any(|name| name == "pg_catalog") {
             search_path.insert(0, "pg_catalog".to_owned());
         }
+        search_path
+    }
+
+    /// Makes a statement context of two snapshots and shows it to system functions.
+    pub(crate) fn set_context(
+        &self,
+        storage: lightning_storage::Snapshot,
+        catalog: Arc<lightning_catalog::Snapshot>,
+    ) -> Arc<StatementContext> {
+        let database = self.info.database_oid;
+        let search_path = self.search_path(&catalog);
         let context = Arc::new(StatementContext { storage, catalog, database, search_path });
         *self.info.statement.write() = Some(Arc::clone(&context));
         context
@@ -261,6 +316,11 @@ impl Run {
     }
 }
 
+/// Parses a script. No text makes it panic.
+fn parse(sql: &str) -> Result<Vec<Parsed>> {
+    std::panic::catch_unwind(|| parser::parse_script(sql)).unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
+}
+
 fn last_quoted(message: &str) -> Option<String> {
     let mut parts = message.split('"');
     parts.next()?;
@@ -305,15 +365,30 @@ impl Session {
 
     /// Splits and parses a script. 42601 with position; 54001 when nested too deep.
     pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
-        let parsed = std::panic::catch_unwind(|| parser::parse_script(sql))
-            .unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
-        let parsed = parsed.inspect_err(|_| self.shared.transactions.fail())?;
-        Ok(parsed.into_iter().map(|parsed| Statement { parsed: Arc::new(parsed) }).collect())
+        let templates = self.shared.instance.templates();
+        if let Some(point) = templates.find(sql) {
+            return Ok(vec![Statement { text: sql.into(), parsed: None, point: Some(point) }]);
+        }
+        let parsed = parse(sql).inspect_err(|_| self.shared.transactions.fail())?;
+        let mut statements: Vec<Statement> = parsed
+            .into_iter()
+            .map(|parsed| Statement { text: parsed.text.as_str().into(), parsed: Some(Arc::new(parsed)), point: None })
+            .collect();
+        if let [Statement { parsed: Some(parsed), point, .. }] = statements.as_mut_slice() {
+            *point = templates.learn(parsed);
+        }
+        Ok(statements)
     }
 
     /// Runs one statement of [`Session::parse`].
     pub async fn run(&self, statement: &Statement) -> Result<Outcome> {
-        self.shared.execute(&statement.parsed, None, Vec::new()).await
+        if let Some(point) = &statement.point
+            && let Some(outcome) = self.shared.run_point(&statement.text, point, &[]).await?
+        {
+            return Ok(outcome);
+        }
+        let parsed = statement.parsed().inspect_err(|_| self.shared.transactions.fail())?;
+        self.shared.execute(&parsed, None, Vec::new()).await
     }
 
     /// Starts the implicit transaction block of a multi-statement simple query.
@@ -346,7 +421,7 @@ impl Session {
             self.shared.transactions.fail();
             return Err(Error::new(SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement"));
         }
-        let parsed = statements.pop().map(|s| s.parsed);
+        let parsed = statements.pop().map(|statement| statement.parsed()).transpose()?;
         self.prepare_parsed(parsed, parameters).await.inspect_err(|_| self.shared.transactions.fail())
     }
 
@@ -359,7 +434,14 @@ impl Session {
     pub async fn run_prepared(&self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
         match &prepared.inner.parsed {
             None => Ok(Outcome::Empty),
-            Some(parsed) => self.shared.execute(parsed, Some(prepared), parameters).await,
+            Some(parsed) => {
+                if let Some(point) = &prepared.inner.point
+                    && let Some(outcome) = self.shared.run_point(&parsed.text, point, &parameters).await?
+                {
+                    return Ok(outcome);
+                }
+                self.shared.execute(parsed, Some(prepared), parameters).await
+            }
         }
     }
 

@@ -178,8 +178,9 @@ impl From<lightning_storage::Error> for Error {
         let text = e.to_string();
         match (e.kind(), &e) {
             (_, Storage::OutOfMemory { .. }) => out_of_memory(&e),
-            (_, Storage::Conflict { .. }) => {
-                Error::new(SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
+            (_, Storage::Conflict { is_deleted, .. }) => {
+                let what = if *is_deleted { "delete" } else { "update" };
+                Error::new(SERIALIZATION_FAILURE, format!("could not serialize access due to concurrent {what}"))
                     .with_detail(text)
                     .with_hint("Run the transaction again.")
             }
@@ -199,6 +200,9 @@ impl From<lightning_storage::Error> for Error {
                 "could not complete the statement because a table was changed by a concurrent transaction",
             )
             .with_hint("Run the transaction again."),
+            (_, Storage::UnknownTable(_)) => {
+                Error::new(UNDEFINED_TABLE, "the relation was dropped by a concurrent transaction")
+            }
             (ErrorKind::DiskFull, _) => Error::new(DISK_FULL, text),
             (ErrorKind::InUse, _) => Error::new(OBJECT_IN_USE, text),
             (ErrorKind::Corrupt, _) => Error::new(DATA_CORRUPTED, text),

@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::isolation::Level;
 use crate::locking::Patience;
-use crate::session::TransactionStatus;
+use crate::session::{Run, TransactionStatus};
 use crate::settings::SavedSettings;
 use crate::sqlstate::{INTERNAL_ERROR, INVALID_SAVEPOINT};
-use lightning_catalog::{Edit, Snapshot as CatalogSnapshot};
-use lightning_storage::{Locking, Savepoint, Transaction};
+use lightning_catalog::{Edit, Relation, Snapshot as CatalogSnapshot, Table};
+use lightning_storage::{Locking, Savepoint, TableMode, Transaction};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,6 +116,16 @@ struct NamedSavepoint {
 }
 
 impl Block {
+    /// A statement failed: what it has locked is free at once.
+    fn fail(&mut self) {
+        self.failed = true;
+        match (&self.work, self.savepoints.last()) {
+            (Work::Here(txn), Some(savepoint)) => txn.storage.unlock_since(&savepoint.storage),
+            (Work::Here(_), None) => self.work = Work::None,
+            (Work::None | Work::Taken, _) => {}
+        }
+    }
+
     fn find(&self, name: &str) -> Result<usize> {
         self.savepoints
             .iter()
@@ -193,10 +203,7 @@ impl Transactions {
     /// A statement of the block failed.
     pub(crate) fn fail(&self) {
         if let Some(block) = self.block.lock().as_mut() {
-            block.failed = true;
-            if block.savepoints.is_empty() {
-                block.work = Work::None;
-            }
+            block.fail();
         }
     }
 
@@ -299,6 +306,11 @@ impl Transactions {
         Ok((snapshot, catalog))
     }
 
+    /// Whether the open block has a savepoint.
+    pub(crate) fn has_savepoint(&self) -> bool {
+        self.block.lock().as_ref().is_some_and(|block| !block.savepoints.is_empty())
+    }
+
     /// Whether the open transaction has written anything.
     pub(crate) fn has_written(&self) -> bool {
         matches!(self.block.lock().as_ref(), Some(Block { work: Work::Here(txn), .. }) if txn.storage.is_dirty())
@@ -354,8 +366,8 @@ impl Drop for Loan {
             && block.number == number
             && matches!(block.work, Work::Taken)
         {
-            block.failed = true;
-            block.work = if block.savepoints.is_empty() { Work::None } else { Work::Here(txn) };
+            block.work = Work::Here(txn);
+            block.fail();
         }
         self.owner.returned.notify_waiters();
     }
@@ -393,6 +405,21 @@ impl WriteTxn {
     ) -> Result<()> {
         let mut locking = plan(&self.txn()?.storage)?;
         patience.wait(&mut locking).await
+    }
+
+    /// Locks the table a statement inserts into, as its writers do, and moves to the snapshot the statement reads. `None`: the table is not
+    /// there any more.
+    pub(crate) async fn lock_target(
+        &mut self,
+        run: &Run,
+        table: &Table,
+    ) -> Result<Option<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)>> {
+        let id = table.storage_table();
+        self.lock(&run.patience(table), |txn| Ok(txn.lock_table(id, TableMode::RowExclusive))).await?;
+        let (storage, catalog) = self.refresh()?;
+        let is_there =
+            matches!(catalog.relation_by_oid(table.oid), Some(Relation::Table(now)) if now.storage_table() == id);
+        Ok((is_there || self.level()?.keeps_snapshot()).then_some((storage, catalog)))
     }
 
     /// Moves to the snapshot that a statement reads; the catalog that belongs to it.

@@ -16,7 +16,7 @@ use arrow::compute::kernels::cmp::{eq, gt};
 use arrow::compute::{and, concat, or};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use lightning_catalog::Table;
-use lightning_storage::{KeyMode, Locking, ScanSpec, Snapshot, TableId, TableMode, Transaction};
+use lightning_storage::{KeyMode, Locking, ScanSpec, Snapshot, TableId, Transaction};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -184,7 +184,7 @@ impl NewKeys {
                 let keys = (0..self.key.columns.len()).map(column).collect::<std::result::Result<Vec<_>, _>>()?;
                 transaction.lock_keys(table, &keys, KeyMode::Update)
             }
-            _ => Ok(transaction.lock_table(table, TableMode::Exclusive)),
+            _ => Ok(transaction.lock_table_alone(table)),
         }
     }
 

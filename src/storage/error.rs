@@ -52,6 +52,8 @@ pub enum Error {
         table: TableId,
         /// The row's key, a text per column; empty for a table without a key.
         key: Vec<String>,
+        /// Whether the row is gone.
+        is_deleted: bool,
     },
     /// Something a serializable transaction has read in this table was changed by one that committed first.
     Serialization(TableId),
@@ -177,10 +179,10 @@ impl std::fmt::Display for Error {
             Error::UnknownTable(id) => write!(f, "table {id} does not exist"),
             Error::SchemaMismatch { table, detail } => write!(f, "rows do not fit table {table}: {detail}"),
             Error::TableChanged(id) => write!(f, "table {id} was changed by a concurrent transaction"),
-            Error::Conflict { table, key } if key.is_empty() => {
+            Error::Conflict { table, key, .. } if key.is_empty() => {
                 write!(f, "a row of table {table} was changed by a concurrent transaction")
             }
-            Error::Conflict { table, key } => {
+            Error::Conflict { table, key, .. } => {
                 write!(f, "row ({}) of table {table} was changed by a concurrent transaction", key.join(", "))
             }
             Error::Serialization(id) => {

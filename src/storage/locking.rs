@@ -70,10 +70,10 @@ impl Locking {
     pub(crate) fn with_keys(self, keys: EncodedKeys, wanted: Vec<u32>, mode: KeyMode, if_locked: IfLocked) -> Locking {
         let mut order = wanted;
         order.sort_unstable_by(|&a, &b| keys.get(a as usize).cmp(keys.get(b as usize)));
-        Locking { keys: Some(keys), order, mode, if_locked, ..self }
+        Locking { keys: Some(keys), order, mode, if_locked, table_if_locked: if_locked, ..self }
     }
 
-    /// What to do when the table itself is locked; NOWAIT of rows does not say it.
+    /// What to do when the table itself is locked. For locks on rows it is what they say: many rows may be locked as a table.
     pub fn if_table_locked(self, table_if_locked: IfLocked) -> Locking {
         Locking { table_if_locked, ..self }
     }
@@ -107,6 +107,10 @@ impl Locking {
             let Some(request) = self.request() else { return Ok(true) };
             let if_locked = if self.has_table { self.if_locked } else { self.table_if_locked };
             match (self.locks.try_lock(self.owner, request), if_locked) {
+                (Err(LockError::NotAvailable), IfLocked::Skip) if !self.has_table => {
+                    self.skipped = std::mem::take(&mut self.order);
+                    return Ok(true);
+                }
                 (Err(LockError::NotAvailable), IfLocked::Skip) => {
                     self.skipped.push(self.order[self.next]);
                     self.next += 1;
@@ -154,7 +158,7 @@ impl Locking {
     }
 
     fn got(&mut self, outcome: std::result::Result<Acquired, LockError>) -> Result<()> {
-        outcome.map_err(|error| lock_error(error, self.table, self.has_table))?;
+        outcome.map_err(|error| lock_error(error, self.table, self.keys.is_some()))?;
         match self.has_table {
             false => self.has_table = true,
             true => self.next += 1,

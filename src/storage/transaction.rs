@@ -149,7 +149,17 @@ impl Transaction {
         Locking::of_table(self.engine.context().locks.clone(), self.owner.id(), table, mode)
     }
 
-    /// Locks on the rows at `places` of `snapshot` that others can see, and on their table. With more than
+    /// A lock on a table that keeps all other writers out. The weaker lock of a transaction that has not written to the table is let go
+    /// before, so that two that load into one table do not wait for each other in a circle.
+    pub fn lock_table_alone(&self, table: TableId) -> Locking {
+        if !self.writes.tables.contains_key(&table) {
+            let locks = &self.engine.context().locks;
+            locks.release_table(self.owner.id(), table, TableMode::RowExclusive);
+        }
+        self.lock_table(table, TableMode::Exclusive)
+    }
+
+    /// Locks on the rows at `places` of `snapshot` that others can see; who is going to write locks the table as a writer before. With more than
     /// [`Transaction::LOCKED_KEYS_MAX`] of them, or in a table whose keys have no order, the table is locked against all other writers instead.
     pub fn lock_rows(
         &self,
@@ -161,7 +171,7 @@ impl Transaction {
     ) -> Result<Locking> {
         let layout = snapshot.version().layout(table)?;
         if places.len() > Self::LOCKED_KEYS_MAX || layout.table.encoder.is_none() {
-            return Ok(self.lock_table(table, TableMode::Exclusive));
+            return Ok(self.lock_table_alone(table));
         }
         let source = layout.source(snapshot.timestamp())?;
         let keys = rows_at(&source, places, &layout.table.key)?;
@@ -172,19 +182,19 @@ impl Transaction {
         };
         let wanted = (0u32..).zip(places.values()).filter(|(_, place)| !is_own(**place)).map(|(row, _)| row).collect();
         let keys = encode(&layout.table, keys.columns())?;
-        Ok(self.lock_table(table, table_mode(mode)).with_keys(keys, wanted, mode, if_locked))
+        Ok(self.lock_table(table, TableMode::RowShare).with_keys(keys, wanted, mode, if_locked))
     }
 
-    /// Locks on keys that rows have, or will have. [`Transaction::lock_rows`] says when the table is locked instead.
+    /// Locks on keys that rows have, or will have, for a writer. [`Transaction::lock_rows`] says when the table is locked instead.
     pub fn lock_keys(&self, table: TableId, keys: &[ArrayRef], mode: KeyMode) -> Result<Locking> {
         let known = self.table(table)?;
         let rows = keys.first().map_or(0, |column| column.len());
         if rows > Self::LOCKED_KEYS_MAX || known.encoder.is_none() {
-            return Ok(self.lock_table(table, TableMode::Exclusive));
+            return Ok(self.lock_table_alone(table));
         }
         let keys = encode(&known, keys)?;
         let wanted = (0..rows as u32).collect();
-        Ok(self.lock_table(table, table_mode(mode)).with_keys(keys, wanted, mode, IfLocked::Wait))
+        Ok(self.lock_table(table, TableMode::RowExclusive).with_keys(keys, wanted, mode, IfLocked::Wait))
     }
 
     /// More keys are not locked one by one.
@@ -252,11 +262,13 @@ impl Transaction {
     pub fn conflict(&self, snapshot: &Snapshot, table: TableId, place: u64) -> Result<Error> {
         let layout = snapshot.version().layout(table)?;
         if layout.table.has_row_numbers() {
-            return Ok(Error::Conflict { table, key: vec![] });
+            return Ok(Error::Conflict { table, key: vec![], is_deleted: false });
         }
         let keys = rows_at(&layout.source(snapshot.timestamp())?, &UInt64Array::from(vec![place]), &layout.table.key)?;
         let shown = keys.columns().iter().map(|values| array_value_to_string(values, 0).unwrap_or_default());
-        Ok(Error::Conflict { table, key: shown.collect() })
+        let now = Snapshot::new(self.engine.published()).locate(table, keys.columns());
+        let is_deleted = now.is_ok_and(|places| places.iter().all(Option::is_none));
+        Ok(Error::Conflict { table, key: shown.collect(), is_deleted })
     }
 
     /// Remembers the writes so far.
@@ -269,9 +281,14 @@ impl Transaction {
         let mut writes = savepoint.writes.clone();
         writes.relocate(&self.base, self.owner.claim())?;
         self.writes = writes;
-        self.engine.context().locks.release_since(self.owner.id(), savepoint.locks);
+        self.unlock_since(savepoint);
         *self.overlay.get_mut() = None;
         Ok(())
+    }
+
+    /// Lets go of the locks taken since `savepoint`: what they protect will be rolled back.
+    pub fn unlock_since(&self, savepoint: &Savepoint) {
+        self.engine.context().locks.release_since(self.owner.id(), savepoint.locks);
     }
 
     /// True once anything was written.
@@ -468,14 +485,6 @@ impl Transaction {
 pub struct Savepoint {
     writes: WriteSet,
     locks: Mark,
-}
-
-/// How a table is locked by who locks keys of it.
-fn table_mode(mode: KeyMode) -> TableMode {
-    match mode {
-        KeyMode::KeyShare | KeyMode::Share => TableMode::RowShare,
-        KeyMode::NoKeyUpdate | KeyMode::Update => TableMode::RowExclusive,
-    }
 }
 
 fn encode(table: &Table, keys: &[ArrayRef]) -> Result<EncodedKeys> {

@@ -142,7 +142,7 @@ impl TableWrites {
             let places = locate(&source, &self.table.key, keys.batch.columns())?;
             for (row, place) in places.into_iter().enumerate() {
                 let Some((block, place_row)) = place.map(place_parts) else {
-                    return Err(self.conflict(keys, row));
+                    return Err(self.conflict(keys, row, true));
                 };
                 // A row of the same key may be another one: deleted and inserted again.
                 let is_same = match &encoded {
@@ -150,7 +150,7 @@ impl TableWrites {
                     None => claim.has_table(self.table.id),
                 };
                 if !is_same {
-                    return Err(self.conflict(keys, row));
+                    return Err(self.conflict(keys, row, false));
                 }
                 self.dead.insert(source.blocks[block].id, place_row);
             }
@@ -160,14 +160,14 @@ impl TableWrites {
     }
 
     /// Another transaction changed the row whose key is row `row` of `keys`.
-    fn conflict(&self, keys: &MemBlock, row: usize) -> Error {
+    fn conflict(&self, keys: &MemBlock, row: usize, is_deleted: bool) -> Error {
         let key = if self.table.has_row_numbers() {
             vec![]
         } else {
             let values = keys.batch.columns().iter();
             values.map(|values| array_value_to_string(values, row).unwrap_or_default()).collect()
         };
-        Error::Conflict { table: self.table.id, key }
+        Error::Conflict { table: self.table.id, key, is_deleted }
     }
 
     /// Whether the table stays as it is.

@@ -58,6 +58,8 @@ pub(crate) struct Parsed {
     pub(crate) text: String,
     /// CREATE TABLE AS … WITH NO DATA.
     pub(crate) no_data: bool,
+    /// BEGIN or SET TRANSACTION said DEFERRABLE.
+    pub(crate) is_deferrable: bool,
     /// The column names of CREATE TABLE name (names) AS …
     pub(crate) column_names: Vec<String>,
     source: Arc<Source>,
@@ -72,6 +74,12 @@ impl Parsed {
     /// Character position of a location, from 1.
     pub(crate) fn position(&self, location: Location) -> Option<usize> {
         self.source.position(location)
+    }
+
+    /// Bytes of the statement's text before a location.
+    pub(crate) fn offset_in_text(&self, location: Location) -> Option<usize> {
+        let start = self.source.script.find(self.text.as_str())?;
+        self.source.offset(location).checked_sub(start)
     }
 
     /// Character position of the first mention of `name` in this statement.
@@ -144,8 +152,9 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
         depth::check(group)?;
         let (group, no_data) = without_data_clause(group);
         let (group, column_names) = without_column_names(group, &source)?;
+        let (group, is_deferrable) = without_deferrable(group);
         let kind = parse_one(locking::rewrite(changes::rewrite(table_command(group))?), &source)?;
-        statements.push(Parsed { kind, text, no_data, column_names, source: Arc::clone(&source) });
+        statements.push(Parsed { kind, text, no_data, is_deferrable, column_names, source: Arc::clone(&source) });
     }
     Ok(statements)
 }
@@ -178,6 +187,27 @@ fn keyword(token: &TokenWithSpan) -> Keyword {
         Token::Word(word) => word.keyword,
         _ => Keyword::NoKeyword,
     }
+}
+
+/// Takes `[NOT] DEFERRABLE` out of the modes of a transaction; whether it was there.
+fn without_deferrable(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, bool) {
+    let words = significant(&tokens);
+    let begins = words.first().map_or(Keyword::NoKeyword, |first| keyword(&tokens[*first]));
+    if !matches!(begins, Keyword::BEGIN | Keyword::START | Keyword::SET) {
+        return (tokens, false);
+    }
+    let says = |place: usize, wanted: Keyword| words.get(place).is_some_and(|index| keyword(&tokens[*index]) == wanted);
+    let has = |place: usize, wanted: &Token| words.get(place).is_some_and(|index| tokens[*index].token == *wanted);
+    let Some(at) = (1..words.len()).find(|place| says(*place, Keyword::DEFERRABLE)) else { return (tokens, false) };
+    let mut first = if says(at - 1, Keyword::NOT) { at - 1 } else { at };
+    let mut last = at;
+    if has(first - 1, &Token::Comma) {
+        first -= 1;
+    } else if has(last + 1, &Token::Comma) {
+        last += 1;
+    }
+    let taken = words[first]..=words[last];
+    (tokens.into_iter().enumerate().filter(|(index, _)| !taken.contains(index)).map(|(_, token)| token).collect(), true)
 }
 
 /// Takes the list of names out of `CREATE TABLE t (a, b) AS …`, which sqlparser reads as columns without types.

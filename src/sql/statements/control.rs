@@ -47,11 +47,36 @@ const DEFAULT_ISOLATION: &str = "default_transaction_isolation";
 /// Refuses another level once a statement has run in the transaction.
 pub(super) fn check_unused(run: &Run, isolation: &str) -> Result<()> {
     let is_same = run.session.info.settings.get(ISOLATION).is_some_and(|level| level == isolation);
-    if !is_same && run.session.transactions.is_used() {
-        let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
-        return Err(Error::new(ACTIVE_SQL_TRANSACTION, message));
+    match is_same {
+        true => Ok(()),
+        false => check_first(
+            run,
+            "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+            "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction",
+        ),
     }
-    Ok(())
+}
+
+/// Refuses what must be said before any query and outside savepoints.
+fn check_first(run: &Run, is_late: &str, is_inside: &str) -> Result<()> {
+    let transactions = &run.session.transactions;
+    match (transactions.is_used(), transactions.has_savepoint()) {
+        (true, _) => Err(Error::new(ACTIVE_SQL_TRANSACTION, is_late)),
+        (false, true) => Err(Error::new(ACTIVE_SQL_TRANSACTION, is_inside)),
+        (false, false) => Ok(()),
+    }
+}
+
+/// DEFERRABLE changes nothing: no serializable transaction here is refused for reading.
+fn check_deferrable(run: &Run) -> Result<()> {
+    match run.parsed.is_deferrable {
+        true => check_first(
+            run,
+            "SET TRANSACTION [NOT] DEFERRABLE must be called before any query",
+            "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction",
+        ),
+        false => Ok(()),
+    }
 }
 
 /// Whether the transaction may write, kept as a setting that ends with it.
@@ -82,9 +107,17 @@ pub(super) fn set_transaction(run: &Run, modes: &[TransactionMode], session: boo
         run.session.warn(NO_ACTIVE_SQL_TRANSACTION, "SET TRANSACTION can only be used in transaction blocks");
         return Ok(());
     }
+    check_deferrable(run)?;
     if let Some(level) = isolation {
         check_unused(run, level)?;
         settings.set(ISOLATION, level, true)?;
+    }
+    if matches!(access, Some(TransactionAccessMode::ReadWrite))
+        && is_on(run, READ_ONLY)
+        && run.session.transactions.is_used()
+    {
+        let message = "transaction read-write mode must be set before any query";
+        return Err(Error::new(ACTIVE_SQL_TRANSACTION, message));
     }
     access.map_or(Ok(()), |access| settings.set(READ_ONLY, on_off(access), true))
 }
@@ -116,7 +149,7 @@ fn begin_settings(run: &Run, modes: Modes) -> Result<()> {
 }
 
 /// BEGIN, START TRANSACTION.
-pub(super) fn begin(run: &Run, modes: &[TransactionMode]) -> Result<Outcome> {
+pub(super) fn begin(run: &Run, modes: &[TransactionMode], is_begin: bool) -> Result<Outcome> {
     let modes = read_modes(modes)?;
     let session = &run.session;
     let in_block = session.transactions.in_block();
@@ -133,7 +166,7 @@ pub(super) fn begin(run: &Run, modes: &[TransactionMode]) -> Result<Outcome> {
             session.info.settings.set(READ_ONLY, on_off(access), true)?;
         }
     }
-    Ok(done("BEGIN"))
+    Ok(done(if is_begin { "BEGIN" } else { "START TRANSACTION" }))
 }
 
 /// The transaction's modes; a chained one has the same.

@@ -16,6 +16,7 @@ use crate::provider::{column_type, state_for};
 use crate::session::{Prepared, Run};
 use crate::sqlstate::{DUPLICATE_COLUMN, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER, WRONG_OBJECT_TYPE};
 use crate::text::{ColumnBuilder, InputOptions};
+use crate::transaction::WriteTxn;
 use crate::types::{self, PgType};
 use crate::unique::UniqueKey;
 use crate::write::{Shape, Sink, SourceColumn, append, source_of};
@@ -48,19 +49,42 @@ struct Target {
 /// INSERT INTO.
 pub(super) async fn run(run: &Run, insert: &Insert, prepared: Option<&Prepared>) -> Result<Outcome> {
     refuse(insert)?;
-    let context = run.session.context()?;
-    let target = match target(run, insert, &context) {
-        // The rows are looked at before the kind of relation.
-        Err(e) if e.state() == WRONG_OBJECT_TYPE => {
-            if let Some(query) = insert.source.as_deref().filter(|query| literal_rows(query).is_none()) {
-                let mut state = state_for(&run.session.base, &run.session.info, &context);
-                semantics::begin_statement(&mut state, &run.session.info);
-                named_query_plan(&state, query).await?;
+    loop {
+        let context = run.session.context()?;
+        let target = match target(run, insert, &context) {
+            // The rows are looked at before the kind of relation.
+            Err(e) if e.state() == WRONG_OBJECT_TYPE => {
+                if let Some(query) = insert.source.as_deref().filter(|query| literal_rows(query).is_none()) {
+                    let mut state = state_for(&run.session.base, &run.session.info, &context);
+                    semantics::begin_statement(&mut state, &run.session.info);
+                    named_query_plan(&state, query).await?;
+                }
+                return Err(e);
             }
-            return Err(e);
-        }
-        target => target?,
-    };
+            target => target?,
+        };
+        let mut write = run.session.write()?;
+        let context = match write.lock_target(run, &target.table).await? {
+            Some((storage, catalog)) => run.session.set_context(storage, catalog),
+            // It is another table now.
+            None => {
+                write.finish().await?;
+                continue;
+            }
+        };
+        return run_into(run, insert, prepared, target, context, write).await;
+    }
+}
+
+/// Inserts into a table that is locked against being dropped.
+async fn run_into(
+    run: &Run,
+    insert: &Insert,
+    prepared: Option<&Prepared>,
+    target: Target,
+    context: Arc<StatementContext>,
+    write: WriteTxn,
+) -> Result<Outcome> {
     let shape = Shape::new(&target.table, run.session.zone());
     if insert.on.is_some() || insert.returning.is_some() {
         let held = match insert.source.as_deref() {
@@ -70,20 +94,19 @@ pub(super) async fn run(run: &Run, insert: &Insert, prepared: Option<&Prepared>)
                 None => Incoming::plan(run, &target, shape, query, &context).await?.hold(run).await?,
             },
         };
-        return Box::pin(conflict::insert(run, insert, &target.table, context, held, prepared)).await;
+        return Box::pin(conflict::insert(run, insert, &target.table, context, held, write, prepared)).await;
     }
     let key = UniqueKey::of(&target.table, run.session.zone());
     let rows = match insert.source.as_deref() {
         Some(query) if literal_rows(query).is_none() => {
             let incoming = Incoming::plan(run, &target, shape, query, &context).await?;
-            incoming.write(run, key).await?
+            incoming.write(run, write, key).await?
         }
         source => {
             let batch = match source.and_then(literal_rows) {
                 Some(rows) => literals(run, &target, &shape, &rows).await?,
                 None => default_values(run, &target, &shape).await?,
             };
-            let write = run.session.write()?;
             append(write, &run.patience(&target.table), key, batch).await?
         }
     };
@@ -397,8 +420,7 @@ impl Incoming {
     }
 
     /// Writes the rows as they come.
-    async fn write(self, run: &Run, key: Option<UniqueKey>) -> Result<u64> {
-        let write = run.session.write()?;
+    async fn write(self, run: &Run, write: WriteTxn, key: Option<UniqueKey>) -> Result<u64> {
         let mut stream = start(&self.state, Arc::clone(&self.physical))?;
         let mut sink = Sink::start(write, run.patience(&self.table), key);
         while let Some(batch) = stream.next().await {

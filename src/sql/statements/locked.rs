@@ -4,11 +4,15 @@
 //! changed by a transaction that was waited for, the query runs again, as UPDATE would.
 //!
 //! With SKIP LOCKED the LIMIT counts rows that could be locked: the query runs without it, and stops when enough are.
+//!
+//! Sub-queries that lock rows run first, innermost first, and the statement around them reads their rows from memory. They cannot refer to
+//! columns of the statement around them.
 
 use super::done;
 use super::modify::Scope;
+use super::modify::query::alone;
 use super::modify::rows::memory;
-use super::modify::table::Target;
+use super::modify::table::{Target, statement_table};
 use super::target::{Name, folded};
 use crate::error::{Error, Result};
 use crate::locking::Patience;
@@ -17,24 +21,30 @@ use crate::parser::calls::identifier;
 use crate::parser::names::marked;
 use crate::plan::{executable, shown_query_plan, start};
 use crate::prepared::bind;
+use crate::present::{self, client_batch, client_schema};
 use crate::provider::{StatementTables, state_with};
 use crate::session::{Prepared, Run};
-use crate::sqlstate::{FEATURE_NOT_SUPPORTED, NO_ACTIVE_SQL_TRANSACTION, SYNTAX_ERROR, UNDEFINED_TABLE};
+use crate::sqlstate::{
+    FEATURE_NOT_SUPPORTED, NO_ACTIVE_SQL_TRANSACTION, SYNTAX_ERROR, UNDEFINED_TABLE, WINDOWING_ERROR,
+};
 use crate::transaction::WriteTxn;
-use crate::{clauses, present, semantics};
+use crate::{clauses, semantics};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Schema, UInt64Type};
+use arrow::datatypes::{Schema, SchemaRef, UInt64Type};
+use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, LimitClause, Lock, LockClause, LockTableMode, NonBlock,
     ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor,
-    Value, WildcardAdditionalOptions, With,
+    Value, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
 };
 use futures::StreamExt;
 use lightning_catalog::{Relation, Table};
 use lightning_storage::{IfLocked, KeyMode, Snapshot, TableMode, Transaction};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// One table whose rows are locked.
@@ -53,14 +63,127 @@ struct Planned {
     window: Option<(usize, usize)>,
 }
 
-/// Whether a query locks rows.
-pub(crate) fn locks(query: &Query) -> bool {
-    !query.locks.is_empty()
+/// Whether a statement, or a sub-query in it, locks rows.
+pub(crate) fn locks(statement: &impl Visit) -> bool {
+    statement.visit(&mut FindLocks).is_break()
 }
 
-/// The query without its locks, to describe what it returns.
-pub(crate) fn without_locks(query: &Query) -> Query {
-    Query { locks: Vec::new(), ..query.clone() }
+struct FindLocks;
+
+impl Visitor for FindLocks {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if query.locks.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// Takes out the sub-queries that lock rows, innermost first, and puts queries of tables of the statement's own in their places.
+struct TakeOut {
+    depth: usize,
+    /// Whether the outermost query is one of them.
+    with_outermost: bool,
+    taken: Vec<Query>,
+}
+
+impl VisitorMut for TakeOut {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        self.depth += 1;
+        push_down(query);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        self.depth -= 1;
+        if query.locks.is_empty() || self.depth == 0 && !self.with_outermost {
+            return ControlFlow::Continue(());
+        }
+        let rows = match crate::parser::parse_query("SELECT * FROM t") {
+            Ok(rows) => rows,
+            Err(e) => return ControlFlow::Break(e),
+        };
+        let name = slot(self.taken.len());
+        self.taken.push(std::mem::replace(query, rows));
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            select.from = vec![alone(statement_table(&name, &identifier("rows")))];
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn slot(number: usize) -> String {
+    format!("locked{number}")
+}
+
+/// A lock of a sub-query in FROM is a lock of its rows.
+fn push_down(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    for clause in &query.locks {
+        let (strength, names) = parts(clause);
+        for item in &mut select.from {
+            let joins = item.joins.iter_mut().map(|join| &mut join.relation);
+            for factor in std::iter::once(&mut item.relation).chain(joins) {
+                let TableFactor::Derived { subquery, alias, .. } = factor else { continue };
+                let is_meant = |name: &Ident| alias.as_ref().is_some_and(|a| folded(&a.name) == folded(name));
+                if (names.is_empty() || names.iter().any(is_meant)) && subquery.locks.is_empty() {
+                    let of = Some(ObjectName::from(vec![identifier(&strength)]));
+                    subquery.locks.push(LockClause { of, ..clause.clone() });
+                }
+            }
+        }
+    }
+}
+
+/// Runs the sub-queries of a statement that lock rows; the tables that stand for them. `None`: a row was changed meanwhile, and is
+/// locked now.
+pub(super) async fn run_subqueries<T: VisitMut>(
+    scope: &Scope<'_>,
+    mut with: Option<&mut With>,
+    statement: &mut T,
+    with_outermost: bool,
+    write: &mut WriteTxn,
+    prepared: Option<&Prepared>,
+) -> Result<Option<StatementTables>> {
+    let mut take = TakeOut { depth: 0, with_outermost, taken: Vec::new() };
+    let with_outermost = std::mem::replace(&mut take.with_outermost, true);
+    let mut visited = with.as_mut().map_or(ControlFlow::Continue(()), |with| with.visit(&mut take));
+    take.with_outermost = with_outermost;
+    if visited.is_continue() {
+        visited = statement.visit(&mut take);
+    }
+    if let ControlFlow::Break(e) = visited {
+        return Err(e);
+    }
+    let mut tables = StatementTables::new();
+    for (number, query) in take.taken.iter().enumerate() {
+        let planned = plan(scope, query, &tables)?;
+        let Some(fetched) = fetch(scope, &planned, write, prepared).await? else { return Ok(None) };
+        let schema = client_schema(&fetched.logical);
+        let batches = fetched.batches.iter().map(|batch| client_batch(batch, &schema)).collect::<Result<Vec<_>>>()?;
+        let schema = batches.first().map_or(schema, |batch| batch.schema());
+        tables.insert(slot(number), Arc::new(MemTable::try_new(schema, vec![batches])?));
+    }
+    Ok(Some(tables))
+}
+
+/// The statement without locks, to describe what it returns.
+pub(crate) fn without_locks<T: VisitMut + Clone>(statement: &T) -> T {
+    let mut statement = statement.clone();
+    let _ = statement.visit(&mut NoLocks);
+    statement
+}
+
+struct NoLocks;
+
+impl VisitorMut for NoLocks {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        query.locks.clear();
+        ControlFlow::Continue(())
+    }
 }
 
 /// Runs the query and locks its rows.
@@ -69,14 +192,26 @@ pub(super) async fn select(run: &Run, query: &Query, prepared: Option<&Prepared>
     loop {
         let (storage, catalog) = write.refresh()?;
         let context = run.session.set_context(storage, catalog);
-        let scope = Scope { run, context, with: None };
-        let planned = plan(&scope, query)?;
-        if let Some(outcome) = attempt(&scope, &planned, &mut write, prepared).await? {
+        let scope = Scope { run, context, with: None, tables: StatementTables::new() };
+        let mut query = query.clone();
+        let tables = run_subqueries(&scope, None, &mut query, false, &mut write, prepared).await?;
+        if let Some(tables) = tables
+            && let Some(outcome) = attempt(&scope, &plan(&scope, &query, &tables)?, &mut write, prepared).await?
+        {
             write.finish().await?;
             return Ok(outcome);
         }
         run.active.check()?;
     }
+}
+
+/// Rows that are locked.
+struct Fetched {
+    /// Columns as planned, without places.
+    logical: Schema,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    memory: MemoryReservation,
 }
 
 /// `None`: a row was changed meanwhile, and is locked now.
@@ -86,6 +221,22 @@ async fn attempt(
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
 ) -> Result<Option<Outcome>> {
+    let run = scope.run;
+    let Some(Fetched { logical, schema, batches, memory }) = fetch(scope, planned, write, prepared).await? else {
+        return Ok(None);
+    };
+    let stream = MemoryStream::try_new(batches, schema, None)?.with_reservation(memory);
+    let rows = present::rows(&logical, Box::pin(stream), "SELECT", &run.active, &run.session.transactions);
+    Ok(Some(Outcome::Rows(rows)))
+}
+
+/// Reads the rows and locks them.
+async fn fetch(
+    scope: &Scope<'_>,
+    planned: &Planned,
+    write: &mut WriteTxn,
+    prepared: Option<&Prepared>,
+) -> Result<Option<Fetched>> {
     let run = scope.run;
     let state = &planned.state;
     let plan = bind(shown_query_plan(state, &planned.query).await?, run, prepared)?;
@@ -122,10 +273,7 @@ async fn attempt(
     let columns: Vec<usize> = (0..shown).collect();
     let schema = Arc::new(schema.unwrap_or_else(|| Arc::clone(&logical)).project(&columns)?);
     let batches = batches.iter().map(|batch| Ok(batch.project(&columns)?)).collect::<Result<Vec<_>>>()?;
-    let stream = MemoryStream::try_new(batches, schema, None)?.with_reservation(memory);
-    let logical = Schema::clone(&logical).project(&columns)?;
-    let rows = present::rows(&logical, Box::pin(stream), "SELECT", &run.active, &run.session.transactions);
-    Ok(Some(Outcome::Rows(rows)))
+    Ok(Some(Fetched { logical: logical.project(&columns)?, schema, batches, memory }))
 }
 
 /// Locks the rows of a batch; those that could be locked. `None`: one was changed meanwhile.
@@ -205,7 +353,14 @@ fn parts(clause: &LockClause) -> (String, Vec<Ident>) {
     (strength, names)
 }
 
-fn plan(scope: &Scope<'_>, query: &Query) -> Result<Planned> {
+/// Plans a query that locks rows, or has sub-queries that do: `tables` stand for these.
+fn plan(scope: &Scope<'_>, query: &Query, tables: &StatementTables) -> Result<Planned> {
+    let session = &scope.run.session;
+    if query.locks.is_empty() {
+        let mut state = state_with(&session.base, &session.info, &scope.context, tables.clone());
+        semantics::begin_statement(&mut state, &session.info);
+        return Ok(Planned { locked: Vec::new(), state, query: query.clone(), window: None });
+    }
     let strength = query.locks.first().map(|clause| parts(clause).0).unwrap_or_default();
     let refused = |what: &str| Error::new(FEATURE_NOT_SUPPORTED, format!("FOR {strength} is not allowed with {what}"));
     let mut query = query.clone();
@@ -213,10 +368,9 @@ fn plan(scope: &Scope<'_>, query: &Query) -> Result<Planned> {
     let SetExpr::Select(select) = query.body.as_mut() else {
         return Err(refused("UNION/INTERSECT/EXCEPT"));
     };
-    let base = &scope.run.session.base;
-    check_select(select, base).map_err(refused)?;
+    check_select(select, &session.base).map_err(refused)?;
     let mut locked = lock_targets(scope, query.with.as_ref(), select, &clauses)?;
-    let mut tables = StatementTables::new();
+    let mut tables = tables.clone();
     for (number, target) in locked.iter_mut().enumerate() {
         target.target.rename(&format!("target{number}"));
         tables.extend(target.target.tables(scope));
@@ -233,7 +387,6 @@ fn plan(scope: &Scope<'_>, query: &Query) -> Result<Planned> {
     }
     let skips = locked.iter().any(|locked| locked.if_locked == IfLocked::Skip);
     let window = if skips { take_window(scope.run, &mut query)? } else { None };
-    let session = &scope.run.session;
     let mut state = state_with(&session.base, &session.info, &scope.context, tables);
     semantics::begin_statement(&mut state, &session.info);
     Ok(Planned { locked, state, query, window })
@@ -254,9 +407,11 @@ fn check_select(select: &Select, state: &SessionState) -> std::result::Result<()
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
         _ => None,
     });
-    match exprs.into_iter().any(|expr| clauses::refuse(state, expr, "FOR UPDATE").is_err()) {
-        true => Err("aggregate or window functions"),
-        false => Ok(()),
+    let refusal = exprs.into_iter().find_map(|expr| clauses::refuse(state, expr, "FOR UPDATE").err());
+    match refusal {
+        Some(e) if e.state() == WINDOWING_ERROR => Err("window functions"),
+        Some(_) => Err("aggregate functions"),
+        None => Ok(()),
     }
 }
 
@@ -268,6 +423,7 @@ fn lock_targets(
     clauses: &[LockClause],
 ) -> Result<Vec<Locked>> {
     let mut targets: Vec<Target> = Vec::new();
+    let mut others: Vec<String> = Vec::new();
     for item in &select.from {
         for factor in std::iter::once(&item.relation).chain(item.joins.iter().map(|join| &join.relation)) {
             if let TableFactor::Table { name, args: None, .. } = factor
@@ -275,6 +431,13 @@ fn lock_targets(
                 && let Some(Relation::Table(_)) = Name::new(scope.run, name)?.find(&scope.context)
             {
                 targets.push(Target::of(scope, factor, "lock")?);
+            } else {
+                if let TableFactor::Table { name, args: None, .. } = factor
+                    && let Some(Relation::View(view)) = Name::new(scope.run, name)?.find(&scope.context)
+                {
+                    return Err(Error::unsupported(format!("locking rows of view \"{}\"", view.name)));
+                }
+                others.extend(alias_of(factor).map(|alias| alias.value));
             }
         }
     }
@@ -282,13 +445,11 @@ fn lock_targets(
     for clause in clauses {
         let (strength, names) = parts(clause);
         for name in &names {
-            if !targets.iter().any(|target| target.alias.value == folded(name)) {
+            let is_other = others.contains(&folded(name));
+            if !is_other && !targets.iter().any(|target| target.alias.value == folded(name)) {
                 let message = format!("relation \"{}\" in FOR {strength} clause not found in FROM clause", name.value);
                 return Err(Error::new(UNDEFINED_TABLE, message));
             }
-        }
-        if names.is_empty() && targets.is_empty() && !select.from.is_empty() {
-            return Err(Error::unsupported(format!("FOR {strength} of sub-queries, views and functions")));
         }
         let is_meant = |target: &&Target| names.is_empty() || names.iter().any(|n| folded(n) == target.alias.value);
         for target in targets.iter().filter(is_meant) {

@@ -132,7 +132,13 @@ pub(super) fn discard(run: &Run, what: &DiscardObject) -> Result<Outcome> {
 
 /// SHOW name.
 pub(super) fn show(run: &Run, name: &str) -> Result<Outcome> {
-    let value = run.session.info.settings.get(name).ok_or_else(|| {
+    // A statement outside a block is a transaction of its own.
+    let is_explicit = run.session.transactions.in_block() && !run.session.transactions.is_implicit();
+    let shown = match name.to_lowercase().as_str() {
+        "transaction_isolation" | "transaction_read_only" if !is_explicit => format!("default_{name}"),
+        _ => name.to_owned(),
+    };
+    let value = run.session.info.settings.get(&shown).ok_or_else(|| {
         Error::new(UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{}\"", name.to_lowercase()))
     })?;
     let title = Settings::display_name(name);

@@ -1,9 +1,11 @@
 //! Sessions end to end, on a storage engine in memory.
 
 mod basics;
+mod concurrent;
 mod copying;
 mod failures;
 mod harness;
 mod modify;
 mod parameters;
+mod point;
 mod transactions;

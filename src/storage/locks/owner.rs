@@ -102,6 +102,19 @@ impl Owned {
         keys
     }
 
+    /// Takes out the lock of a table in this mode, unless keys of the table are locked under it.
+    pub(super) fn take_table(&mut self, table: TableId, mode: TableMode) -> Option<Held> {
+        let of_table = self.tables.get_mut(&table).filter(|of_table| of_table.keys == 0)?;
+        let mode = LockMode::Table(mode);
+        let is_wanted = |held: &Held| held.resource.table == table && held.mode == mode;
+        let at = self.held.iter().position(is_wanted)?;
+        of_table.modes.remove(mode.as_set());
+        if of_table.modes.is_empty() {
+            self.tables.remove(&table);
+        }
+        Some(self.held.remove(at))
+    }
+
     /// Takes out what was noted since `mark`, latest last.
     pub(super) fn take_since(&mut self, mark: Mark) -> Vec<Held> {
         let first = self.held.partition_point(|held| held.number < mark.0);

@@ -208,6 +208,12 @@ impl Locks {
         self.release(owner, taken);
     }
 
+    /// Releases one mode of a table, unless the owner has locked keys of the table: it has done nothing yet that needs it.
+    pub(crate) fn release_table(&self, owner: LockOwner, table: TableId, mode: TableMode) {
+        let taken = self.owners(owner).lock().get_mut(&owner).and_then(|owned| owned.take_table(table, mode));
+        self.release(owner, taken.into_iter().collect());
+    }
+
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "for writers that block their thread, and those without a transaction")

@@ -26,6 +26,8 @@ pub(crate) struct Change {
     pub(crate) rows: Vec<RecordBatch>,
     /// The primary key, when new rows may have one that no row at the places has.
     pub(crate) key: Option<UniqueKey>,
+    /// Whether rows are only added: then a key taken since the snapshot is as good as one that was there before.
+    pub(crate) is_insert: bool,
 }
 
 impl Change {
@@ -43,9 +45,8 @@ impl Change {
             return Ok(true);
         }
         let mode = if new_keys.is_some() || self.rows.is_empty() { KeyMode::Update } else { KeyMode::NoKeyUpdate };
-        if places.is_empty() {
-            write.lock(&patience, |txn| Ok(txn.lock_table(table, TableMode::RowExclusive))).await?;
-        } else {
+        write.lock(&patience, |txn| Ok(txn.lock_table(table, TableMode::RowExclusive))).await?;
+        if !places.is_empty() {
             let (snapshot, places) = (snapshot.clone(), places.clone());
             let plan = move |txn: &mut lightning_storage::Transaction| {
                 Ok(txn.lock_rows(&snapshot, table, &places, mode, IfLocked::Wait)?)
@@ -91,7 +92,7 @@ impl Change {
 
     /// A key was written since the snapshot: rows that are only added meet the one that is there now.
     async fn taken_since(&self, write: &mut WriteTxn) -> Result<bool> {
-        if let (Some(key), []) = (self.key.clone(), self.places.as_slice()) {
+        if let Some(key) = self.key.clone().filter(|_| self.is_insert) {
             let rows = self.rows.clone();
             return write
                 .blocking(move |txn| {

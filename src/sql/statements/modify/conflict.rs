@@ -17,7 +17,7 @@ use crate::outcome::Outcome;
 use crate::parser::calls::identifier;
 use crate::plan::named_query_plan;
 use crate::prepared::{bind, column_parameter, infer};
-use crate::provider::{arrow_schema, state_with};
+use crate::provider::{StatementTables, arrow_schema, state_with};
 use crate::semantics;
 use crate::session::{Prepared, Run};
 use crate::sqlstate::{
@@ -38,7 +38,7 @@ use datafusion::sql::sqlparser::ast::{
     ConflictTarget, DoUpdate, Expr, Insert, OnConflictAction, OnInsert, Query, TableObject, Value,
 };
 use lightning_catalog::Table;
-use lightning_storage::Snapshot;
+use lightning_storage::{IfLocked, KeyMode, Snapshot, Transaction};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ pub(crate) async fn describe(
     context: Arc<StatementContext>,
     types: &mut [Option<PgType>],
 ) -> Result<Option<SchemaRef>> {
-    let scope = Scope { run, context, with: None };
+    let scope = Scope { run, context, with: None, tables: StatementTables::new() };
     let target = target(&scope, insert)?;
     if let Some(Action::Update(update)) = action(insert, table)? {
         let update = Update::plan(&scope, &target, update, Vec::new(), Vec::new())?;
@@ -152,12 +152,12 @@ pub(crate) async fn insert(
     table: &Arc<Table>,
     context: Arc<StatementContext>,
     batches: Vec<RecordBatch>,
+    mut write: WriteTxn,
     prepared: Option<&Prepared>,
 ) -> Result<Outcome> {
     let action = action(insert, table)?;
     let with = insert.source.as_ref().and_then(|query| query.with.clone());
-    let mut write = run.session.write()?;
-    let mut scope = Scope { run, context, with };
+    let mut scope = Scope { run, context, with, tables: StatementTables::new() };
     loop {
         let (snapshot, catalog) = write.refresh()?;
         scope.context = run.session.set_context(snapshot, catalog);
@@ -187,10 +187,13 @@ async fn try_insert(
         (None, _) | (_, None) => (batches.to_vec(), Vec::new()),
         (Some(key), Some(action)) => {
             let new = concat_batches(&arrow_schema(&table.columns), batches)?;
-            resolve(scope, &target, key.clone(), action, &snapshot, new, prepared).await?
+            match resolve(scope, &target, key.clone(), action, &snapshot, new, write, prepared).await? {
+                Some(resolved) => resolved,
+                None => return Ok(None),
+            }
         }
     };
-    let change = Change { table: Arc::clone(table), snapshot, places, rows, key };
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, key, is_insert: action.is_none() };
     if !change.lock(run, write).await? {
         return Ok(None);
     }
@@ -234,7 +237,8 @@ fn fates(key: &UniqueKey, snapshot: &Snapshot, new: &RecordBatch, table: &Table)
     Ok(fates)
 }
 
-/// The rows to write and the places of those they replace.
+/// The rows to write and the places of those they replace. `None`: a row in the way was changed meanwhile, and is locked now.
+#[expect(clippy::too_many_arguments, reason = "one call")]
 async fn resolve(
     scope: &Scope<'_>,
     target: &Target,
@@ -242,13 +246,20 @@ async fn resolve(
     action: &Action<'_>,
     snapshot: &Snapshot,
     new: RecordBatch,
+    write: &mut WriteTxn,
     prepared: Option<&Prepared>,
-) -> Result<(Vec<RecordBatch>, Vec<u64>)> {
+) -> Result<Option<(Vec<RecordBatch>, Vec<u64>)>> {
     let table = Arc::clone(&target.table);
     let (looked, rows, of, at) = (key.clone(), new.clone(), Arc::clone(&table), snapshot.clone());
     let fates = blocking(move || fates(&looked, &at, &rows, &of)).await??;
     let update = match action {
-        Action::Nothing => return Ok((vec![take_record_batch(&new, &UInt32Array::from(fates.free))?], Vec::new())),
+        Action::Nothing => {
+            let taken = fates.taken.iter().map(|(_, place)| *place).collect();
+            if !stay(scope.run, &table, snapshot, taken, write).await? {
+                return Ok(None);
+            }
+            return Ok(Some((vec![take_record_batch(&new, &UInt32Array::from(fates.free))?], Vec::new())));
+        }
         Action::Update(update) => update,
     };
     if fates.repeated {
@@ -288,7 +299,36 @@ async fn resolve(
         .map(|(new, updated)| Ok(interleave(&[new.as_ref(), updated.as_ref()], &order)?))
         .collect::<Result<_>>()?;
     let rows = vec![shape.batch(columns, order.len())?];
-    Ok((rows, places))
+    Ok(Some((rows, places)))
+}
+
+/// Waits for those who are changing rows that are in the way; false when one of these is not what it was.
+async fn stay(
+    run: &Run,
+    table: &Arc<Table>,
+    snapshot: &Snapshot,
+    taken: Vec<u64>,
+    write: &mut WriteTxn,
+) -> Result<bool> {
+    if taken.is_empty() {
+        return Ok(true);
+    }
+    let (id, places) = (table.storage_table(), UInt64Array::from(taken));
+    let (at, of) = (snapshot.clone(), places.clone());
+    let lock = move |txn: &mut Transaction| Ok(txn.lock_rows(&at, id, &of, KeyMode::Share, IfLocked::Wait)?);
+    let mut locking = write.blocking(lock).await?;
+    run.patience(table).wait(&mut locking).await?;
+    let at = snapshot.clone();
+    let conflict = write
+        .blocking(move |txn| match txn.changed(&at, id, &places)?.first() {
+            Some(row) => Ok(Some(txn.conflict(&at, id, places.value(*row as usize))?)),
+            None => Ok(None),
+        })
+        .await?;
+    match conflict {
+        Some(conflict) if write.level()?.keeps_snapshot() => Err(conflict.into()),
+        conflict => Ok(conflict.is_none()),
+    }
 }
 
 fn twice() -> Error {

@@ -79,7 +79,7 @@ pub(super) async fn run(
     .await?;
     let deleted = places.len() as u64;
     let snapshot = scope.context.storage.clone();
-    let change = Change { table: Arc::clone(table), snapshot, places, rows: Vec::new(), key: None };
+    let change = Change { table: Arc::clone(table), snapshot, places, rows: Vec::new(), key: None, is_insert: false };
     if !change.lock(run, write).await? {
         return Ok(None);
     }

@@ -261,7 +261,7 @@ pub(super) async fn run(
     };
     let key = UniqueKey::of(table, run.session.zone()).filter(sets_key);
     let snapshot = scope.context.storage.clone();
-    let change = Change { table: Arc::clone(table), snapshot, places, rows, key };
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, key, is_insert: false };
     if !change.lock(run, write).await? {
         return Ok(None);
     }

@@ -15,7 +15,7 @@
 
 pub(crate) mod table;
 mod assignments;
-mod query;
+pub(super) mod query;
 pub(crate) mod rows;
 pub(crate) mod rowset;
 pub(crate) mod returning;
@@ -25,10 +25,11 @@ mod delete;
 mod merge;
 pub(crate) mod conflict;
 
-use super::insert;
+use super::{insert, locked};
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
+use crate::provider::StatementTables;
 use crate::session::{Prepared, Run};
 use crate::transaction::WriteTxn;
 use crate::types::PgType;
@@ -36,6 +37,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Sql, With};
 use query::Source;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Whether the body of a query changes rows (after WITH).
@@ -50,6 +52,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) context: Arc<StatementContext>,
     /// The statement's WITH clause.
     pub(crate) with: Option<With>,
+    /// What stands for sub-queries that were run before.
+    pub(crate) tables: StatementTables,
 }
 
 /// The statement itself and the WITH before it.
@@ -69,12 +73,21 @@ pub(super) async fn run(run: &Run, statement: &Sql, prepared: Option<&Prepared>)
     if let Sql::Insert(insert) = statement {
         return Box::pin(insert::run(run, &insert::with_clause(insert, with), prepared)).await;
     }
+    let locks = locked::locks(statement) || with.is_some_and(locked::locks);
     let mut write = run.session.write()?;
     loop {
         let (storage, catalog) = write.refresh()?;
         let context = run.session.set_context(storage, catalog);
-        let scope = Scope { run, context, with: with.cloned() };
-        if let Some(outcome) = execute(&scope, statement, &mut write, prepared).await? {
+        let mut scope = Scope { run, context, with: with.cloned(), tables: StatementTables::new() };
+        let mut statement = Cow::Borrowed(statement);
+        if locks {
+            let (mut with, changed) = (with.cloned(), statement.to_mut());
+            let before = locked::run_subqueries(&scope, with.as_mut(), changed, true, &mut write, prepared).await?;
+            let Some(tables) = before else { continue };
+            scope.tables = tables;
+            scope.with = with;
+        }
+        if let Some(outcome) = execute(&scope, &statement, &mut write, prepared).await? {
             write.finish().await?;
             return Ok(outcome);
         }
@@ -115,8 +128,8 @@ pub(crate) async fn describe(run: &Run, statement: &Sql, types: &mut [Option<PgT
     if !matches!(statement, Sql::Update(_) | Sql::Delete(_) | Sql::Merge(_)) {
         return Ok(None);
     }
-    let scope = Scope { run, context: run.session.context()?, with: with.cloned() };
-    let source = source(&scope, statement).await?;
+    let scope = Scope { run, context: run.session.context()?, with: with.cloned(), tables: StatementTables::new() };
+    let source = source(&scope, &locked::without_locks(statement)).await?;
     let fields = source.infer(types).await?;
     match &source.returning {
         None => Ok(None),
@@ -130,7 +143,7 @@ pub(crate) async fn describe(run: &Run, statement: &Sql, types: &mut [Option<PgT
 /// The query that finds the rows a statement changes, and the line EXPLAIN puts above its plan.
 pub(super) async fn explained(run: &Run, statement: &Sql) -> Result<(SessionState, Query, String)> {
     let (with, statement) = taken_apart(statement);
-    let scope = Scope { run, context: run.session.context()?, with: with.cloned() };
+    let scope = Scope { run, context: run.session.context()?, with: with.cloned(), tables: StatementTables::new() };
     let verb = match statement {
         Sql::Update(_) => "Update",
         Sql::Delete(_) => "Delete",

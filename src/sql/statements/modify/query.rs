@@ -99,7 +99,9 @@ fn bare_parameter(query: &Query, item: usize) -> Option<usize> {
 /// A state in which the target has places.
 pub(super) fn state(scope: &Scope<'_>, target: &Target) -> SessionState {
     let session = &scope.run.session;
-    let mut state = state_with(&session.base, &session.info, &scope.context, target.tables(scope));
+    let mut tables = target.tables(scope);
+    tables.extend(scope.tables.clone());
+    let mut state = state_with(&session.base, &session.info, &scope.context, tables);
     semantics::begin_statement(&mut state, &session.info);
     state
 }
@@ -127,7 +129,7 @@ pub(super) fn item(expr: Expr, index: usize) -> SelectItem {
 }
 
 /// A FROM item alone.
-pub(super) fn alone(relation: TableFactor) -> TableWithJoins {
+pub(crate) fn alone(relation: TableFactor) -> TableWithJoins {
     TableWithJoins { relation, joins: Vec::new() }
 }
 

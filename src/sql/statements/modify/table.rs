@@ -117,7 +117,7 @@ impl VisitorMut for Unqualify<'_> {
 }
 
 /// A table of the statement's own in a FROM clause.
-pub(super) fn statement_table(name: &str, alias: &Ident) -> TableFactor {
+pub(crate) fn statement_table(name: &str, alias: &Ident) -> TableFactor {
     TableFactor::Table {
         name: ObjectName::from(vec![identifier(STATEMENT_SCHEMA), identifier(name)]),
         alias: Some(TableAlias { explicit: true, name: alias.clone(), columns: Vec::new(), at: None }),

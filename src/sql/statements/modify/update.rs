@@ -15,13 +15,14 @@ use crate::provider::arrow_schema;
 use crate::session::Prepared;
 use crate::sqlstate::{INTERNAL_ERROR, SYNTAX_ERROR};
 use crate::statements::insert::sources;
-use crate::transaction::WriteTxn;
+use crate::transaction::{WriteTxn, blocking};
 use crate::unique::UniqueKey;
 use crate::write::{Shape, SourceColumn};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::UInt64Type;
 use datafusion::sql::sqlparser::ast::{Expr, Update, UpdateTableFromKind};
+use lightning_catalog::Table;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -123,9 +124,13 @@ pub(super) async fn run(
     }
     let key = UniqueKey::of(table, run.session.zone());
     let key = key.filter(|key| assigned.iter().any(|a| key.columns().contains(&a.column)));
+    let key = match key {
+        Some(key) if same_keys(&key, scope, table, &places, &rows).await? => None,
+        key => key,
+    };
     let changed = places.len() as u64;
     let snapshot = scope.context.storage.clone();
-    let change = Change { table: Arc::clone(table), snapshot, places, rows, key };
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, key, is_insert: false };
     if !change.lock(run, write).await? {
         return Ok(None);
     }
@@ -138,6 +143,28 @@ pub(super) async fn run(
     };
     change.write(write).await?;
     Ok(Some(returning::outcome(returned, "UPDATE", changed)))
+}
+
+/// Whether every row keeps its key.
+async fn same_keys(
+    key: &UniqueKey,
+    scope: &Scope<'_>,
+    table: &Table,
+    places: &[u64],
+    rows: &[RecordBatch],
+) -> Result<bool> {
+    let (snapshot, id, columns) = (scope.context.storage.clone(), table.storage_table(), key.columns().to_vec());
+    let places = arrow::array::UInt64Array::from(places.to_vec());
+    let old = blocking(move || snapshot.rows_at(id, &places, &columns)).await??;
+    let mut at = 0;
+    for batch in rows {
+        let same = |(new, old): (&ArrayRef, &ArrayRef)| new.as_ref() == old.slice(at, batch.num_rows()).as_ref();
+        if !key.keys(batch).iter().zip(old.columns()).all(same) {
+            return Ok(false);
+        }
+        at += batch.num_rows();
+    }
+    Ok(true)
 }
 
 /// The places of a batch.
