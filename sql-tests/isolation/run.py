@@ -39,14 +39,13 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import psycopg
 
 QUIET_SECONDS = 0.3
 PATIENCE_SECONDS = 20.0
-SCHEMA = "isolation_test"
+SCHEMA = f"isolation_{os.getpid()}"
 SCENARIO = re.compile(r"scenario (?:\[(?P<server>lightning|postgresql)\] )?(?P<title>.+)")
 STEP = re.compile(r"(?P<session>\w+): (?P<sql>.+)")
 
@@ -60,10 +59,10 @@ class Step:
     sql: str
     expected: list[str] = field(default_factory=list)
 
-    def should_wait(self) -> bool:
-        return "waits" in self.expected
-
-    def should_release(self, session: str) -> bool:
+    def lets_finish(self, session: str) -> bool:
+        """Whether a session that has not answered when the step is sent should do so now."""
+        if session == self.session and not self.sql.startswith("\\"):
+            return "waits" not in self.expected
         return any(line.startswith(f"{session}: ") for line in self.expected)
 
 
@@ -126,7 +125,7 @@ class Session:
         self.running: asyncio.Task[list[str]] | None = None
 
     @classmethod
-    async def open(cls, options: str = "") -> "Session":
+    async def open(cls, options: str) -> "Session":
         connection = await psycopg.AsyncConnection.connect(options=options, autocommit=True, prepare_threshold=None)
         session = cls(connection)
         await connection.execute(f"set search_path = {SCHEMA}")
@@ -151,9 +150,8 @@ class Session:
             if not cursor.nextset():
                 return lines
 
-    async def answers_within(self, seconds: float) -> bool:
-        done, _ = await asyncio.wait({self.running}, timeout=seconds)
-        return bool(done)
+    def answered(self) -> bool:
+        return self.running is not None and self.running.done()
 
     def take_answer(self) -> list[str]:
         lines, self.running = self.running.result(), None
@@ -170,6 +168,13 @@ class Session:
         await self.connection.close()
 
 
+async def all_answer(sessions: list[Session], seconds: float) -> bool:
+    """Whether all answer within that time."""
+    tasks = [session.running for session in sessions if session.running is not None]
+    _, pending = await asyncio.wait(tasks, timeout=seconds) if tasks else ((), ())
+    return not pending
+
+
 class PostgreSQL:
     """Knows from the server's table of locks who waits."""
 
@@ -182,10 +187,17 @@ class PostgreSQL:
     def __init__(self, control: psycopg.AsyncConnection) -> None:
         self.control = control
 
-    async def finishes(self, session: Session, expected: bool | None) -> bool:
-        """Whether the session answers. Not before it is certain that it does, or that it waits for a lock."""
+    async def settle(self, running: list[Session], finishing: list[Session] | None) -> None:
+        """Returns when it is certain of every session that it has answered, or waits for a lock."""
+        changed = True
+        while changed:
+            changed = False
+            for session in running:
+                changed |= not session.answered() and await self.finishes(session)
+
+    async def finishes(self, session: Session) -> bool:
         give_up = time.monotonic() + PATIENCE_SECONDS
-        while not await session.answers_within(0.01):
+        while not await all_answer([session], 0.01):
             cursor = await self.control.execute(self.WAITS, [session.connection.info.backend_pid])
             if cursor.rowcount or time.monotonic() > give_up:
                 return False
@@ -203,9 +215,12 @@ class Lightning:
     name = "lightning"
     options = ""
 
-    async def finishes(self, session: Session, expected: bool | None) -> bool:
-        """Whether the session answers in time. When nothing is known about it, a second is enough."""
-        return await session.answers_within({True: PATIENCE_SECONDS, False: QUIET_SECONDS, None: 1.0}[expected])
+    async def settle(self, running: list[Session], finishing: list[Session] | None) -> None:
+        """Gives those that should answer their time, then sees whether the others stay quiet. When nothing is known a second must do."""
+        if finishing is None:
+            await all_answer(running, 1.0)
+        elif await all_answer(finishing, PATIENCE_SECONDS):
+            await all_answer(running, QUIET_SECONDS)
 
     async def gone(self, pid: int) -> None:
         """The steps that follow wait for what the client held."""
@@ -221,51 +236,42 @@ class Stage:
         self.waiting: list[str] = []
 
     async def play(self, step: Step) -> list[str]:
-        lines = await self.send(step)
-        answers = {}
-        while finished := await self.released(step, answers):
-            answers[finished] = self.sessions[finished].take_answer()
-        for name in [name for name in self.waiting if name in answers]:
-            self.waiting.remove(name)
-            lines.extend(f"{name}: {line}" for line in answers[name])
-        if self.sessions.get(step.session) and self.sessions[step.session].running and step.session not in self.waiting:
-            self.waiting.append(step.session)
+        """Sends the step. What its session answers, then what those answer that had waited."""
+        before = self.waiting.copy()
+        await self.send(step)
+        finishing = [name for name in self.waiting if step.lets_finish(name)]
+        await self.server.settle(self.named(self.waiting), None if self.update else self.named(finishing))
+        lines: list[str] = []
+        for name in sorted(self.waiting, key=before.__contains__):
+            session = self.sessions[name]
+            if session.answered():
+                self.waiting.remove(name)
+                lines.extend(f"{name}: {line}" if name in before else line for line in session.take_answer())
+            elif name not in before:
+                lines.append("waits")
         return lines
 
-    async def send(self, step: Step) -> list[str]:
-        """Sends the step; its answer, if there is one already."""
+    async def send(self, step: Step) -> None:
+        name = step.session
         if step.sql in ("\\close", "\\vanish"):
-            session = self.sessions.pop(step.session)
+            session = self.sessions.pop(name)
             pid = session.connection.info.backend_pid
             if step.sql == "\\vanish":
                 session.break_socket()
             await session.close()
             await self.server.gone(pid)
-            return []
-        if step.sql == "\\cancel":
-            await self.sessions[step.session].connection.cancel_safe()
-            return []
-        if step.session in self.waiting:
-            raise SystemExit(f"line {step.line + 1}: {step.session} still waits for its last answer")
-        if step.session not in self.sessions:
-            self.sessions[step.session] = await Session.open(self.server.options)
-        session = self.sessions[step.session]
-        session.start(step.sql)
-        if await self.server.finishes(session, self.expectation(not step.should_wait())):
-            return session.take_answer()
-        return ["waits"]
+        elif step.sql == "\\cancel":
+            await self.sessions[name].connection.cancel_safe()
+        elif name in self.waiting:
+            raise SystemExit(f"line {step.line + 1}: {name} has not answered its last step")
+        else:
+            if name not in self.sessions:
+                self.sessions[name] = await Session.open(self.server.options)
+            self.sessions[name].start(step.sql)
+            self.waiting.append(name)
 
-    async def released(self, step: Step, answers: Iterable[str]) -> str | None:
-        """The first session that waited before this step, and now does not."""
-        for name in self.waiting:
-            if name not in answers and await self.server.finishes(
-                self.sessions[name], self.expectation(step.should_release(name))
-            ):
-                return name
-        return None
-
-    def expectation(self, finishes: bool) -> bool | None:
-        return None if self.update else finishes
+    def named(self, names: list[str]) -> list[Session]:
+        return [self.sessions[name] for name in names]
 
     async def clear(self) -> None:
         for session in self.sessions.values():
