@@ -189,19 +189,18 @@ class PostgreSQL:
 
     async def settle(self, running: list[Session], finishing: list[Session] | None) -> None:
         """Returns when it is certain of every session that it has answered, or waits for a lock."""
-        changed = True
-        while changed:
-            changed = False
-            for session in running:
-                changed |= not session.answered() and await self.finishes(session)
+        while quiet := [session for session in running if not session.answered()]:
+            for session in quiet:
+                await self.finish_or_wait(session)
+            # An answer may have freed one that was still waiting when it was looked at.
+            if not any(session.answered() for session in quiet):
+                return
 
-    async def finishes(self, session: Session) -> bool:
+    async def finish_or_wait(self, session: Session) -> None:
         give_up = time.monotonic() + PATIENCE_SECONDS
-        while not await all_answer([session], 0.01):
-            cursor = await self.control.execute(self.WAITS, [session.connection.info.backend_pid])
-            if cursor.rowcount or time.monotonic() > give_up:
-                return False
-        return True
+        while time.monotonic() < give_up and not await all_answer([session], 0.01):
+            if (await self.control.execute(self.WAITS, [session.connection.info.backend_pid])).rowcount:
+                return
 
     async def gone(self, pid: int) -> None:
         """Returns when the server has noticed that a client left."""
