@@ -143,9 +143,12 @@ class Session:
         lines: list[str] = []
         while True:
             result = cursor.pgresult
+            rows = []
             for row in range(result.ntuples):
                 values = (result.get_value(row, column) for column in range(result.nfields))
-                lines.append(" | ".join("null" if value is None else bytes(value).decode() for value in values))
+                rows.append(" | ".join("null" if value is None else bytes(value).decode() for value in values))
+            # RETURNING promises no order.
+            lines += rows if cursor.statusmessage.startswith("SELECT") else sorted(rows)
             lines.append(cursor.statusmessage)
             if not cursor.nextset():
                 return lines
