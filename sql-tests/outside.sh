@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts the given `lightning` binary and lets psql and unmodified PostgreSQL drivers talk to it.
-# Installs what is missing: psql from the system's packages, drivers from PyPI and npm into a directory of their own.
+# Starts the given `lightning` binary and lets psql, unmodified PostgreSQL drivers, the specs of isolation/ and pgbench talk to it.
+# Installs what is missing: psql and pgbench from the system's packages, drivers from PyPI and npm into a directory of their own.
 set -euo pipefail
 binary=$(realpath "${1:?usage: outside.sh PATH_TO_LIGHTNING}")
 here=$(cd "$(dirname "$0")" && pwd)
@@ -60,6 +60,8 @@ python3 -m venv "$work/venv"
 for script in "$here"/drivers/*.py; do
     run "python: $(basename "$script" .py)" "$work/venv/bin/python" "$script"
 done
+run "several sessions at once" "$work/venv/bin/python" "$here/isolation/run.py"
+run "TPC-B" "$here/tpcb.sh"
 
 if ! command -v npm >/dev/null; then
     as_root apt-get update -qq
