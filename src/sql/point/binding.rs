@@ -69,8 +69,11 @@ impl Template {
             None if self.table.starts_with("pg_") => return None,
             None => session.search_path(catalog),
         };
-        let schemas: Vec<_> =
-            path.iter().filter(|name| *name != "pg_catalog").filter_map(|name| catalog.schema(database, name)).collect();
+        let schemas: Vec<_> = path
+            .iter()
+            .filter(|name| *name != "pg_catalog")
+            .filter_map(|name| catalog.schema(database, name))
+            .collect();
         if schemas.iter().any(|schema| schema.is_system()) {
             return None;
         }
