@@ -106,7 +106,7 @@ pub(crate) async fn prepare(run: &Run, declared: &[Option<PgType>]) -> Result<Pr
         // `unknown` asks for inference, as no type does.
         *pg = pg.filter(|t| t.oid != types::UNKNOWN.oid);
     }
-    let schema = describe(run, &mut types).await?;
+    let schema = Box::pin(describe(run, &mut types)).await?;
     let parameters = types
         .into_iter()
         .enumerate()
@@ -135,7 +135,8 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
                 let context = run.session.context()?;
                 let mut state = state_for(&run.session.base, &run.session.info, &context);
                 semantics::begin_statement(&mut state, &run.session.info);
-                let plan = shown_query_plan(&state, &locked::without_locks(query.as_ref())).await?;
+                let query = locked::without_locks(query.as_ref());
+                let plan = Box::pin(shown_query_plan(&state, &query)).await?;
                 let plan = infer(plan, types)?;
                 let analyzed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
                 Ok(Some(client_schema(analyzed.schema().as_arrow())))

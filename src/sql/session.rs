@@ -186,7 +186,7 @@ impl Shared {
         if self.transactions.has_failed() {
             return Ok(None);
         }
-        let work = AssertUnwindSafe(point::run(self, text, point, parameters)).catch_unwind();
+        let work = AssertUnwindSafe(Box::pin(point::run(self, text, point, parameters))).catch_unwind();
         let result = work.await.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
         if let Ok(Some(_)) = &result {
             self.instance.templates().count_answered();
@@ -256,7 +256,7 @@ impl Shared {
             settings.statement_timeout(),
         );
         let run = Run { session: Arc::clone(self), parsed: Arc::clone(parsed), active, parameters };
-        let result = run.guarded(statements::execute(&run, prepared)).await;
+        let result = run.guarded(Box::pin(statements::execute(&run, prepared))).await;
         if result.is_err() {
             self.transactions.fail();
         }
@@ -493,7 +493,8 @@ impl Shared {
         let timeout = self.info.settings.statement_timeout();
         let active = self.instance.active().begin(self.info.process_id, &self.info.user, &parsed.text, timeout);
         let run = Run { session: Arc::clone(self), parsed: Arc::clone(&parsed), active, parameters: Vec::new() };
-        let inner = run.guarded(crate::prepared::prepare(&run, parameters)).await.map_err(|e| run.locate(e))?;
+        let inner =
+            run.guarded(Box::pin(crate::prepared::prepare(&run, parameters))).await.map_err(|e| run.locate(e))?;
         Ok(Prepared { inner: Arc::new(inner) })
     }
 }
