@@ -76,6 +76,13 @@ const DEFINITIONS: &[Definition] = &[
     ),
     definition("DateStyle", "ISO, MDY", Kind::DateStyle, true, "Sets the display format for date and time values."),
     definition(
+        "default_transaction_deferrable",
+        "off",
+        Kind::Bool,
+        false,
+        "Accepted for compatibility; serializable transactions that only read never wait.",
+    ),
+    definition(
         "default_transaction_isolation",
         "read committed",
         Kind::Enum(&["read committed", "read uncommitted", "repeatable read", "serializable"]),
@@ -175,6 +182,13 @@ const DEFINITIONS: &[Definition] = &[
         Kind::TimeZone,
         true,
         "Sets the time zone for displaying and interpreting time stamps.",
+    ),
+    definition(
+        "transaction_deferrable",
+        "off",
+        Kind::Bool,
+        false,
+        "Accepted for compatibility; serializable transactions that only read never wait.",
     ),
     definition(
         "transaction_isolation",

@@ -61,6 +61,11 @@ impl Dialect for LightningDialect {
         INNER.prec_value(precedence)
     }
 
+    // `SELECT 1 FOR UPDATE`: FOR is a reserved word.
+    fn is_column_alias(&self, word: &Keyword, parser: &mut Parser) -> bool {
+        *word != Keyword::FOR && INNER.is_column_alias(word, parser)
+    }
+
     fn supports_named_fn_args_with_expr_name(&self) -> bool {
         false
     }

@@ -58,8 +58,8 @@ pub(crate) struct Parsed {
     pub(crate) text: String,
     /// CREATE TABLE AS … WITH NO DATA.
     pub(crate) no_data: bool,
-    /// BEGIN or SET TRANSACTION said DEFERRABLE.
-    pub(crate) is_deferrable: bool,
+    /// Whether BEGIN or SET TRANSACTION said DEFERRABLE, or NOT DEFERRABLE.
+    pub(crate) deferrable: Option<bool>,
     /// The column names of CREATE TABLE name (names) AS …
     pub(crate) column_names: Vec<String>,
     source: Arc<Source>,
@@ -152,9 +152,9 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
         depth::check(group)?;
         let (group, no_data) = without_data_clause(group);
         let (group, column_names) = without_column_names(group, &source)?;
-        let (group, is_deferrable) = without_deferrable(group);
+        let (group, deferrable) = without_deferrable(group);
         let kind = parse_one(locking::rewrite(changes::rewrite(table_command(group))?), &source)?;
-        statements.push(Parsed { kind, text, no_data, is_deferrable, column_names, source: Arc::clone(&source) });
+        statements.push(Parsed { kind, text, no_data, deferrable, column_names, source: Arc::clone(&source) });
     }
     Ok(statements)
 }
@@ -189,17 +189,18 @@ fn keyword(token: &TokenWithSpan) -> Keyword {
     }
 }
 
-/// Takes `[NOT] DEFERRABLE` out of the modes of a transaction; whether it was there.
-fn without_deferrable(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, bool) {
+/// Takes `[NOT] DEFERRABLE` out of the modes of a transaction; what it said.
+fn without_deferrable(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, Option<bool>) {
     let words = significant(&tokens);
     let begins = words.first().map_or(Keyword::NoKeyword, |first| keyword(&tokens[*first]));
     if !matches!(begins, Keyword::BEGIN | Keyword::START | Keyword::SET) {
-        return (tokens, false);
+        return (tokens, None);
     }
     let says = |place: usize, wanted: Keyword| words.get(place).is_some_and(|index| keyword(&tokens[*index]) == wanted);
     let has = |place: usize, wanted: &Token| words.get(place).is_some_and(|index| tokens[*index].token == *wanted);
-    let Some(at) = (1..words.len()).find(|place| says(*place, Keyword::DEFERRABLE)) else { return (tokens, false) };
-    let mut first = if says(at - 1, Keyword::NOT) { at - 1 } else { at };
+    let Some(at) = (1..words.len()).find(|place| says(*place, Keyword::DEFERRABLE)) else { return (tokens, None) };
+    let is_not = says(at - 1, Keyword::NOT);
+    let mut first = if is_not { at - 1 } else { at };
     let mut last = at;
     if has(first - 1, &Token::Comma) {
         first -= 1;
@@ -207,7 +208,8 @@ fn without_deferrable(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, bool) 
         last += 1;
     }
     let taken = words[first]..=words[last];
-    (tokens.into_iter().enumerate().filter(|(index, _)| !taken.contains(index)).map(|(_, token)| token).collect(), true)
+    let kept = tokens.into_iter().enumerate().filter(|(index, _)| !taken.contains(index)).map(|(_, token)| token);
+    (kept.collect(), Some(!is_not))
 }
 
 /// Takes the list of names out of `CREATE TABLE t (a, b) AS …`, which sqlparser reads as columns without types.

@@ -68,15 +68,14 @@ fn check_first(run: &Run, is_late: &str, is_inside: &str) -> Result<()> {
 }
 
 /// DEFERRABLE changes nothing: no serializable transaction here is refused for reading.
-fn check_deferrable(run: &Run) -> Result<()> {
-    match run.parsed.is_deferrable {
-        true => check_first(
-            run,
-            "SET TRANSACTION [NOT] DEFERRABLE must be called before any query",
-            "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction",
-        ),
-        false => Ok(()),
-    }
+fn set_deferrable(run: &Run) -> Result<()> {
+    let Some(is_deferrable) = run.parsed.deferrable else { return Ok(()) };
+    check_first(
+        run,
+        "SET TRANSACTION [NOT] DEFERRABLE must be called before any query",
+        "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction",
+    )?;
+    run.session.info.settings.set("transaction_deferrable", if is_deferrable { "on" } else { "off" }, true)
 }
 
 /// Whether the transaction may write, kept as a setting that ends with it.
@@ -107,7 +106,7 @@ pub(super) fn set_transaction(run: &Run, modes: &[TransactionMode], session: boo
         run.session.warn(NO_ACTIVE_SQL_TRANSACTION, "SET TRANSACTION can only be used in transaction blocks");
         return Ok(());
     }
-    check_deferrable(run)?;
+    set_deferrable(run)?;
     if let Some(level) = isolation {
         check_unused(run, level)?;
         settings.set(ISOLATION, level, true)?;
@@ -165,6 +164,9 @@ pub(super) fn begin(run: &Run, modes: &[TransactionMode], is_begin: bool) -> Res
         if let Some(access) = modes.access {
             session.info.settings.set(READ_ONLY, on_off(access), true)?;
         }
+    }
+    if !session.transactions.is_used() {
+        set_deferrable(run)?;
     }
     Ok(done(if is_begin { "BEGIN" } else { "START TRANSACTION" }))
 }

@@ -317,6 +317,8 @@ async fn lock_places(
     let table = locked.target.table.storage_table();
     let (mode, if_locked) = (locked.mode, locked.if_locked);
     let (at, of) = (snapshot.clone(), places.clone());
+    // A table that is about to go is waited for in any case.
+    write.lock(patience, |txn| Ok(txn.lock_table(table, TableMode::AccessShare))).await?;
     let mut locking = write.blocking(move |txn| Ok(txn.lock_rows(&at, table, &of, mode, if_locked)?)).await?;
     patience.wait(&mut locking).await?;
     let skipped = locking.skipped();
