@@ -15,7 +15,13 @@ trap 'rm -rf "$work"' EXIT
 pgbench=$(command -v pgbench || ls /usr/lib/postgresql/*/bin/pgbench 2>/dev/null | sort -V | tail -1 || true)
 if [[ -z "$pgbench" ]]; then
     major=$(psql --version | sed -E 's/^psql \(PostgreSQL\) ([0-9]+).*/\1/')
-    (cd "$work" && apt-get download -qq "postgresql-$major" && dpkg-deb -x postgresql-*.deb files)
+    cd "$work"
+    if ! apt-get download -qq "postgresql-$major" 2>/dev/null; then
+        if [[ "$(id -u)" == 0 ]]; then apt-get update -qq; else sudo apt-get update -qq; fi
+        apt-get download -qq "postgresql-$major"
+    fi
+    dpkg-deb -x postgresql-*.deb files
+    cd - >/dev/null
     pgbench=$(ls "$work"/files/usr/lib/postgresql/*/bin/pgbench)
 fi
 
