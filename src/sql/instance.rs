@@ -50,7 +50,6 @@ pub struct Instance {
     catalog: Catalog,
     options: InstanceOptions,
     runtime: Arc<RuntimeEnv>,
-    ddl_lock: Arc<tokio::sync::Mutex<()>>,
     active: Arc<ActiveStatements>,
     templates: Templates,
     secrets: Mutex<HashMap<i32, i32>>,
@@ -67,7 +66,6 @@ impl Instance {
             catalog,
             options,
             runtime,
-            ddl_lock: Arc::default(),
             active: Arc::default(),
             templates: Templates::default(),
             secrets: Mutex::default(),
@@ -132,11 +130,6 @@ impl Instance {
     /// Names.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
-    }
-
-    /// Held by the one transaction that changes the catalog.
-    pub(crate) fn ddl_lock(&self) -> &Arc<tokio::sync::Mutex<()>> {
-        &self.ddl_lock
     }
 
     /// Statements that run now, in all sessions.

@@ -4,7 +4,7 @@ use crate::active::Active;
 use crate::error::{Error, Result};
 use crate::session::Run;
 use crate::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE};
-use lightning_catalog::Table;
+use lightning_catalog::{CATALOG_TABLE, Table};
 use lightning_storage::{Error as StorageError, Locking, TableId, Waiting, Waker};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,12 @@ impl Run {
     /// How this statement waits for locks of a table.
     pub(crate) fn patience(&self, table: &Table) -> Patience {
         Patience::new(&self.active, self.session.info.settings.lock_timeout(), table)
+    }
+
+    /// How it waits for another that changes definitions.
+    pub(crate) fn patience_for_catalog(&self) -> Patience {
+        let timeout = self.session.info.settings.lock_timeout();
+        Patience { active: Arc::clone(&self.active), timeout, table: CATALOG_TABLE, name: "pg_class".to_owned() }
     }
 }
 

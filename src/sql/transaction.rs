@@ -8,7 +8,6 @@
 //! A block with savepoints keeps the transaction of a statement that failed, wherever it was when that happened ([`Loan`]), so
 //! that ROLLBACK TO can go on with it.
 
-use crate::active::Active;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::isolation::Level;
@@ -16,12 +15,12 @@ use crate::locking::Patience;
 use crate::session::{Run, TransactionStatus};
 use crate::settings::SavedSettings;
 use crate::sqlstate::{INTERNAL_ERROR, INVALID_SAVEPOINT};
-use lightning_catalog::{Edit, Relation, Snapshot as CatalogSnapshot, Table};
+use lightning_catalog::{CATALOG_TABLE, Edit, Relation, Snapshot as CatalogSnapshot, Table};
 use lightning_storage::{Locking, Savepoint, TableMode, Transaction};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::sync::Notify;
 
 /// A storage transaction with the DDL done in it.
 #[derive(Debug)]
@@ -32,8 +31,6 @@ pub(crate) struct Txn {
     is_fresh: bool,
     /// The catalog after this transaction's DDL.
     overlay: Option<Arc<CatalogSnapshot>>,
-    /// Held from the first DDL statement on.
-    ddl: Option<OwnedMutexGuard<()>>,
 }
 
 impl Txn {
@@ -42,7 +39,7 @@ impl Txn {
             Level::Serializable => instance.engine().begin_serializable()?,
             Level::ReadCommitted | Level::RepeatableRead => instance.engine().begin(),
         };
-        Ok(Txn { storage, level, is_fresh: true, overlay: None, ddl: None })
+        Ok(Txn { storage, level, is_fresh: true, overlay: None })
     }
 
     /// Moves to the snapshot that a statement of this level reads; the catalog that belongs to it.
@@ -63,7 +60,7 @@ impl Txn {
     }
 
     async fn commit(self, instance: &Instance) -> Result<()> {
-        let Txn { storage, overlay, ddl, .. } = self;
+        let Txn { storage, overlay, .. } = self;
         if !storage.is_dirty() {
             return Ok(());
         }
@@ -71,7 +68,6 @@ impl Txn {
         if let Some(overlay) = overlay {
             instance.catalog().published(&overlay);
         }
-        drop(ddl);
         Ok(())
     }
 }
@@ -453,23 +449,14 @@ impl WriteTxn {
         self.loan = held.loan;
     }
 
-    /// Waits for the DDL lock, then yields the newest catalog to change.
-    pub(crate) async fn lock_ddl(&mut self, active: &Active) -> Result<Arc<CatalogSnapshot>> {
-        let instance = Arc::clone(&self.instance);
-        let txn = self.txn()?;
-        if txn.ddl.is_none() {
-            let lock = Arc::clone(instance.ddl_lock());
-            let guard = tokio::select! {
-                biased;
-                () = active.token().cancelled() => return Err(active.error()),
-                guard = lock.lock_owned() => guard,
-            };
-            txn.ddl = Some(guard);
-        }
-        txn.refresh(&instance).map(|(_, catalog)| catalog)
+    /// Waits for the lock on the catalog, of which there is one, then yields the newest catalog to change.
+    pub(crate) async fn lock_ddl(&mut self, run: &Run) -> Result<Arc<CatalogSnapshot>> {
+        let patience = run.patience_for_catalog();
+        self.lock(&patience, |txn| Ok(txn.lock_table(CATALOG_TABLE, TableMode::ShareRowExclusive))).await?;
+        self.refresh().map(|(_, catalog)| catalog)
     }
 
-    /// Writes a catalog change. The DDL lock must be held.
+    /// Writes a catalog change. The lock on the catalog must be held.
     pub(crate) fn apply(&mut self, edit: Edit) -> Result<()> {
         let txn = self.txn()?;
         txn.overlay = Some(edit.apply(&mut txn.storage)?);

@@ -52,7 +52,7 @@ pub(super) async fn schema(run: &Run, statement: &Statement) -> Result<Outcome> 
             .with_detail("The prefix \"pg_\" is reserved for system schemas."));
     }
     let mut write = run.session.write()?;
-    let catalog = write.lock_ddl(&run.active).await?;
+    let catalog = write.lock_ddl(run).await?;
     if catalog.schema(run.session.info.database_oid, &name).is_some() {
         if !if_not_exists {
             return Err(Error::new(DUPLICATE_SCHEMA, format!("schema \"{name}\" already exists")));
@@ -91,7 +91,7 @@ pub(super) async fn table(run: &Run, create: &CreateTable) -> Result<Outcome> {
         check_default(run, &catalog_column(column)).await?;
     }
     let mut write = run.session.write()?;
-    let catalog = write.lock_ddl(&run.active).await?;
+    let catalog = write.lock_ddl(run).await?;
     let context = run.session.set_context(write.txn()?.storage.snapshot(), catalog);
     if exists(run, &name, &context, create.if_not_exists)? {
         write.finish().await?;
@@ -362,7 +362,7 @@ async fn table_as(
     let name = Name::new(run, name)?;
     check_identifier(&name.name)?;
     let mut write = run.session.write()?;
-    let catalog = write.lock_ddl(&run.active).await?;
+    let catalog = write.lock_ddl(run).await?;
     let context = run.session.set_context(write.txn()?.storage.snapshot(), catalog);
     if exists(run, &name, &context, if_not_exists)? {
         write.finish().await?;
@@ -444,7 +444,7 @@ pub(super) async fn view(run: &Run, create: &CreateView) -> Result<Outcome> {
     let name = Name::new(run, &create.name)?;
     check_identifier(&name.name)?;
     let mut write = run.session.write()?;
-    let catalog = write.lock_ddl(&run.active).await?;
+    let catalog = write.lock_ddl(run).await?;
     let context = run.session.set_context(write.txn()?.storage.snapshot(), catalog);
     let schema = name.creation_schema(&context)?;
     let mut state = state_for(&run.session.base, &run.session.info, &context);

@@ -23,7 +23,7 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
         return Err(Error::unsupported(format!("DROP {object_type}")));
     }
     let mut write = run.session.write()?;
-    let catalog = write.lock_ddl(&run.active).await?;
+    let catalog = write.lock_ddl(run).await?;
     let mut drop = Drop { run, edit: Edit::new(&catalog), tables: Vec::new(), cascaded: Vec::new(), cascade: *cascade };
     for name in names {
         match object_type {

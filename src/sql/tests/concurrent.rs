@@ -246,6 +246,20 @@ async fn definitions_wait_for_writers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn definitions_and_rows_are_no_way_around_the_deadlock_detector() {
+    let (db, other) = three_rows().await;
+    db.ok("begin; update t set v = 0 where id = 1").await;
+    let running = other.waits("drop table t").await;
+    assert_eq!(db.state("create table u (a int)").await, "40P01");
+    assert_eq!(end(running).await.unwrap(), "DROP TABLE");
+    assert_eq!(db.ok("rollback").await, "ROLLBACK");
+    db.ok("begin; create table u (a int)").await;
+    let running = other.waits("create table v (a int)").await;
+    db.ok("commit").await;
+    assert_eq!(end(running).await.unwrap(), "CREATE TABLE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn serializable_refuses_write_skew_and_phantoms() {
     let (db, other) = three_rows().await;
     for level in ["repeatable read", "serializable"] {
