@@ -305,13 +305,13 @@ impl Written {
         let table = &self.table;
         let encode = |columns: &[ArrayRef]| table.encoder.as_ref().map(|e| e.encode_prefix(columns)).transpose();
         for keys in &deleted.blocks {
-            match encode(keys.batch.columns())? {
+            match encode(keys.batch().columns())? {
                 Some(keys) => self.deleted.push(keys),
                 None => self.is_all = true,
             }
         }
         for block in &rows.blocks {
-            let keys = if table.has_row_numbers() { None } else { encode(&table.key_columns(&block.batch))? };
+            let keys = if table.has_row_numbers() { None } else { encode(&table.key_columns(block.batch()))? };
             self.inserted.push((block.clone(), keys));
         }
         Ok(())

@@ -46,7 +46,7 @@ impl TableStatistics {
         }
         let has_order = !table.definition.key.is_empty() && layout.mem_rows() == 0;
         let clustered = has_order && layout.stored.blocks(&table.key)?.clustered;
-        let dead_rows = layout.dead.rows();
+        let dead_rows = layout.dead_rows();
         columns.truncate(table.definition.schema.fields().len());
         let columns = columns.into_iter().map(|summary| known(summary, dead_rows == 0)).collect();
         Ok(TableStatistics { rows: layout.rows(), clustered, dead_rows, columns })

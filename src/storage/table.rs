@@ -10,6 +10,7 @@ use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
 use crate::key::{KeyColumn, KeyEncoder};
+use crate::row::RowFormat;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -82,6 +83,8 @@ pub(crate) struct Table {
     pub(crate) key: Vec<usize>,
     /// Makes bytes of keys; `None` when a key column's type has no order, and rows cannot be locked one by one.
     pub(crate) encoder: Option<KeyEncoder>,
+    /// The form of single rows; `None` when a column has none or keys have no order: the table then has no delta tree.
+    pub(crate) row_format: Option<RowFormat>,
     /// The next row number.
     next_row: AtomicI64,
     /// Carried by every record that touches the table and compared at the line.
@@ -122,7 +125,9 @@ impl Table {
         let column = |field: &Field| KeyColumn { data_type: field.data_type().clone(), nullable: field.is_nullable() };
         let columns: Vec<KeyColumn> = key.iter().map(|&c| column(schema.field(c))).collect();
         let encoder = KeyEncoder::new(&columns).ok();
-        Table { id, definition, schema, key, encoder, next_row: AtomicI64::new(1), schema_version, created_at }
+        let row_format = encoder.as_ref().and_then(|_| RowFormat::new(&schema));
+        let next_row = AtomicI64::new(1);
+        Table { id, definition, schema, key, encoder, row_format, next_row, schema_version, created_at }
     }
 
     /// Whether rows are told apart by a number that the table's definition does not know.

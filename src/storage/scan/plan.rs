@@ -81,7 +81,7 @@ impl Scan {
     /// Plans a scan of `source`: binds the conditions and prunes zones.
     pub(crate) fn plan(source: Arc<ScanSource>, spec: ScanSpec) -> Result<Scan> {
         let all = Position { block: 0, row: 0 }..Position { block: source.blocks.len(), row: 0 };
-        Scan::plan_range(source, spec, all)
+        Scan::plan_range(source.decoded(), spec, all)
     }
 
     /// Plans a scan of the rows in `range`.
