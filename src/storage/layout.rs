@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 pub(crate) struct LayoutChange<'a> {
     pub(crate) rows: &'a MemList,
     /// The same rows as a delta tree takes them, if it does.
-    pub(crate) delta_rows: Option<&'a DeltaRows>,
+    pub(crate) delta_rows: Option<&'a Arc<DeltaRows>>,
     pub(crate) segments: &'a [Arc<StoredSegment>],
     /// Rows of blocks that are deleted.
     pub(crate) dead: &'a DeadRows,
@@ -213,7 +213,7 @@ impl Layout {
         }
         let delta = self.delta().cloned().unwrap_or_else(|| Delta::new(&self.table, account));
         let is_taken = delta.commit(moment, rows, change.delta_deleted);
-        let added = if is_taken { rows.map_or(0, DeltaRows::rows) } else { 0 };
+        let added = if is_taken { rows.map_or(0, |rows| rows.rows()) } else { 0 };
         let before = self.delta.as_ref().map_or(0, |block| block.rows());
         let now = before + added - change.delta_deleted.len();
         self.delta = Some(MemBlock::delta(delta.view(moment.at), now));

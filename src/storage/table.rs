@@ -9,10 +9,12 @@
 use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
-use crate::key::{KeyColumn, KeyEncoder};
+use crate::key::{KeyColumn, KeyEncoder, KeyRange};
+use crate::predicate::{CompareOp, Predicate};
 use crate::row::RowFormat;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -148,6 +150,51 @@ impl Table {
     /// The key's columns of a batch of whole rows.
     pub(crate) fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
         self.key.iter().map(|&column| batch.column(column).clone()).collect()
+    }
+
+    /// The keys that rows satisfying all of `predicates` can have.
+    pub(crate) fn key_range(&self, predicates: &[Predicate]) -> Result<KeyRange> {
+        let Some(encoder) = self.encoder.as_ref().filter(|_| !self.has_row_numbers()) else {
+            return Ok(KeyRange::all());
+        };
+        let mut prefix: Vec<ArrayRef> = vec![];
+        for &column in &self.key {
+            // Equal intervals can be different keys.
+            if matches!(self.schema.field(column).data_type(), DataType::Interval(_)) {
+                break;
+            }
+            let (mut low, mut high, mut exact) = (Bound::Unbounded, Bound::Unbounded, None);
+            for predicate in predicates.iter().filter(|predicate| predicate.column() == column) {
+                match predicate {
+                    Predicate::Compare { op: CompareOp::Eq, value, .. } => exact = Some(value.clone()),
+                    Predicate::Compare { op: CompareOp::Gt, value, .. } => low = Bound::Excluded(value.clone()),
+                    Predicate::Compare { op: CompareOp::GtEq, value, .. } => low = Bound::Included(value.clone()),
+                    Predicate::Compare { op: CompareOp::Lt, value, .. } => high = Bound::Excluded(value.clone()),
+                    Predicate::Compare { op: CompareOp::LtEq, value, .. } => high = Bound::Included(value.clone()),
+                    Predicate::Between { low: from, high: to, .. } => {
+                        (low, high) = (Bound::Included(from.clone()), Bound::Included(to.clone()));
+                    }
+                    Predicate::In { values, .. } if values.len() == 1 => exact = Some(values.clone()),
+                    _ => {}
+                }
+            }
+            if let Some(value) = exact {
+                prefix.push(value);
+                continue;
+            }
+            let with = |bound: Bound<ArrayRef>| match bound {
+                Bound::Unbounded if prefix.is_empty() => Bound::Unbounded,
+                Bound::Unbounded => Bound::Included(prefix.clone()),
+                Bound::Included(value) => Bound::Included([&prefix[..], &[value]].concat()),
+                Bound::Excluded(value) => Bound::Excluded([&prefix[..], &[value]].concat()),
+            };
+            let (low, high) = (with(low), with(high));
+            return encoder.range(low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
+        }
+        match prefix.is_empty() {
+            true => Ok(KeyRange::all()),
+            false => encoder.range(Bound::Included(&prefix), Bound::Included(&prefix)),
+        }
     }
 
     /// Schema of a batch of keys.

@@ -108,7 +108,7 @@ impl TableWrites {
     fn change(&self, layout: &Layout, purpose: Purpose<'_>) -> Result<Arc<Layout>> {
         let change = LayoutChange {
             rows: &self.rows,
-            delta_rows: self.delta_rows.as_deref(),
+            delta_rows: self.delta_rows.as_ref(),
             segments: &self.segments,
             dead: &self.dead,
             delta_deleted: &self.in_delta.keys,

@@ -71,6 +71,15 @@ impl<T: Value> Chain<T> {
         Some(version)
     }
 
+    /// Visits all versions, newest first.
+    pub(crate) fn for_each(&self, guard: &Guard, mut visit: impl FnMut(&ChainVersion<T>)) {
+        let mut next = self.newest(guard);
+        while let Some(version) = next {
+            visit(version);
+            next = Self::follow(&version.next, guard);
+        }
+    }
+
     #[inline]
     fn follow<'g>(link: &'g AtomicPtr<ChainVersion<T>>, _guard: &'g Guard) -> Option<&'g ChainVersion<T>> {
         // SAFETY: a link is null or points to a complete version, published by release. The version was linked after the

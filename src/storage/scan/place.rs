@@ -174,8 +174,8 @@ impl<'a> Search<'a> {
         let encode = |columns: &[ArrayRef]| encoder.encode_prefix(columns).ok();
         // If some key has a NULL that the table cannot have, one by one.
         let all = encode(self.keys);
-        for key in 0..found.len() {
-            if self.first[key] as usize != key || found[key].is_some() {
+        for (key, found) in found.iter_mut().enumerate() {
+            if self.first[key] as usize != key || found.is_some() {
                 continue;
             }
             let one = if all.is_some() { None } else { encode(&row_of(self.keys, key)) };
@@ -189,7 +189,7 @@ impl<'a> Search<'a> {
             }
             let Some(row) = delta.name(bytes) else { continue };
             if block.dead.as_ref().is_none_or(|dead| !dead.contains(delta.number(row))) {
-                found[key] = Some(place(number, row));
+                *found = Some(place(number, row));
             }
         }
         Ok(())

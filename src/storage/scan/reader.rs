@@ -203,10 +203,11 @@ impl ScanReader {
                 return self.output.pass(columns, alive);
             }
         }
+        let first_row = self.scan.plan.source.blocks[current.block].first_row;
         let metrics = &mut self.metrics;
         self.output.append(alive, |index, builder| {
             let Some(&column) = projection.get(index) else {
-                let places = places_of(current, rows.clone());
+                let places = places_of(current, rows.clone(), first_row);
                 return builder.append_array(&places, None);
             };
             if let Some((_, values)) = decoded.iter().find(|(decoded, _)| *decoded == column) {
@@ -220,9 +221,9 @@ impl ScanReader {
 }
 
 /// Places of the rows alive in a zone.
-fn places_of(current: &Current, rows: Range<usize>) -> ArrayRef {
+fn places_of(current: &Current, rows: Range<usize>, first_row: usize) -> ArrayRef {
     let alive = rows.filter(|row| current.mask.get(row - current.base));
-    Arc::new(UInt64Array::from_iter_values(alive.map(|row| place(current.block, row))))
+    Arc::new(UInt64Array::from_iter_values(alive.map(|row| place(current.block, first_row + row))))
 }
 
 /// Rows alive in a zone. Zones begin on a word of the mask, and bits past its end are clear.

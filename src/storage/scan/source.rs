@@ -4,6 +4,7 @@ use crate::dead::{BlockId, DeadMask, DeadRows};
 use crate::delta::{DeltaBlock, RowKeys, is_named};
 use crate::ids::Timestamp;
 use crate::mem::MemBlock;
+use crate::predicate::Predicate;
 use crate::segment::ColumnBlock;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -23,12 +24,12 @@ pub(crate) struct ScanSource {
 }
 
 impl ScanSource {
-    /// The source with every block as scans want it.
-    pub(super) fn decoded(self: Arc<Self>) -> Arc<ScanSource> {
+    /// The source with every block as scans under `predicates` want it.
+    pub(super) fn decoded(self: &Arc<Self>, predicates: &[Predicate]) -> Arc<ScanSource> {
         if self.blocks.iter().all(|block| block.as_delta().is_none()) {
-            return self;
+            return self.clone();
         }
-        let blocks = self.blocks.iter().map(BlockSource::decoded).collect();
+        let blocks = self.blocks.iter().map(|block| block.decoded(predicates)).collect();
         let (schema, snapshot, clustered_by) = (self.schema.clone(), self.snapshot, self.clustered_by);
         Arc::new(ScanSource { schema, blocks, snapshot, clustered_by })
     }
@@ -43,6 +44,8 @@ pub(crate) struct BlockSource {
     pub(crate) rows: BlockRows,
     /// Rows that are deleted.
     pub(crate) dead: Option<Arc<DeadMask>>,
+    /// What places call the first row; 0 but for a part of a delta tree.
+    pub(super) first_row: usize,
 }
 
 /// The form rows are in.
@@ -59,7 +62,7 @@ pub(crate) enum BlockRows {
 impl BlockSource {
     /// A block of a segment, no row deleted.
     pub(crate) fn column(block: Arc<ColumnBlock>) -> BlockSource {
-        BlockSource { id: block.id(), rows: BlockRows::Column(block), dead: None }
+        BlockSource { id: block.id(), rows: BlockRows::Column(block), dead: None, first_row: 0 }
     }
 
     /// A block in memory, no row deleted.
@@ -68,18 +71,23 @@ impl BlockSource {
             None => BlockRows::Mem(block.batch().clone()),
             Some(_) => BlockRows::Delta(block.clone(), None),
         };
-        BlockSource { id: block.id, rows, dead: None }
+        BlockSource { id: block.id, rows, dead: None, first_row: 0 }
     }
 
     /// A view of a delta tree without the rows of `hidden`.
     pub(crate) fn delta(block: &Arc<MemBlock>, hidden: &Arc<RowKeys>) -> BlockSource {
         let hidden = Some(hidden.clone()).filter(|hidden| !hidden.is_empty());
-        BlockSource { id: block.id, rows: BlockRows::Delta(block.clone(), hidden), dead: None }
+        BlockSource { id: block.id, rows: BlockRows::Delta(block.clone(), hidden), dead: None, first_row: 0 }
     }
 
-    /// The block as scans want it: decoded, and rows that are hidden marked as deleted.
-    fn decoded(&self) -> BlockSource {
+    /// The block as scans under `predicates` want it: decoded, and rows that are hidden marked as deleted.
+    fn decoded(&self, predicates: &[Predicate]) -> BlockSource {
         let BlockRows::Delta(block, hidden) = &self.rows else { return self.clone() };
+        // Deleted rows are known by number, which only all rows together have.
+        let part = block.as_delta().filter(|_| self.dead.is_none());
+        if let Some((batch, first_row)) = part.and_then(|delta| delta.part(predicates, hidden.as_deref())) {
+            return BlockSource { id: self.id, rows: BlockRows::Mem(batch), dead: None, first_row };
+        }
         let mut dead = self.dead.clone();
         if let (Some(hidden), Some(delta)) = (hidden, block.as_delta()) {
             let mask = Arc::make_mut(dead.get_or_insert_default());
@@ -87,7 +95,7 @@ impl BlockSource {
                 mask.insert(row);
             }
         }
-        BlockSource { id: self.id, rows: BlockRows::Mem(block.batch().clone()), dead }
+        BlockSource { id: self.id, rows: BlockRows::Mem(block.batch().clone()), dead, first_row: 0 }
     }
 
     /// The view of a delta tree that it is, if it is one.
