@@ -28,19 +28,53 @@ pub(crate) struct DeltaBlock {
     names: Mutex<Names>,
 }
 
+/// What places call the rows of a batch.
+pub(crate) type RowNames = Arc<Vec<u32>>;
+
 /// All rows in key order.
 #[derive(Debug)]
 struct DecodedRows {
     batch: RecordBatch,
     keys: KeyList,
+    /// What places call the rows, if some had names before.
+    named: Option<RowNames>,
     _paid: Reservation,
 }
 
-/// Keys that places name.
+/// Keys that places name. A row that got its first place before the block was decoded is called by its name ever after, any other by its
+/// number: so it has one place, however it is found.
 #[derive(Debug, Default)]
 struct Names {
     numbers: HashMap<Arc<[u8]>, usize>,
     keys: Vec<Arc<[u8]>>,
+    /// Rows without a name by now are called by their number.
+    is_complete: bool,
+}
+
+impl Names {
+    /// The name of the row of `key`, which is there; `None` when it is called by its number.
+    fn name(&mut self, key: &[u8]) -> Option<u32> {
+        if let Some(known) = self.numbers.get(key) {
+            return Some((NAMED | known) as u32);
+        }
+        if self.is_complete {
+            return None;
+        }
+        let (number, key) = (self.keys.len(), Arc::<[u8]>::from(key));
+        self.keys.push(key.clone());
+        self.numbers.insert(key, number);
+        Some((NAMED | number) as u32)
+    }
+
+    /// No more names: what places call the rows that have `keys`, if that is not their numbers.
+    fn complete(&mut self, keys: &KeyList) -> Option<RowNames> {
+        self.is_complete = true;
+        if self.keys.is_empty() {
+            return None;
+        }
+        let of_row = |row: usize| self.numbers.get(keys.get(row)).map_or(row, |number| NAMED | number) as u32;
+        Some(Arc::new((0..keys.ends.len()).map(of_row).collect()))
+    }
 }
 
 impl DeltaBlock {
@@ -74,9 +108,9 @@ impl DeltaBlock {
         if self.decoded.get().is_some() { Ok(None) } else { self.delta().counted().map(Some) }
     }
 
-    /// Only the rows that can satisfy `predicates`, without those of `hidden`, and the row by which a place names the first
-    /// of them; the others follow. `None` when all rows had better be decoded for everybody.
-    pub(crate) fn part(&self, predicates: &[Predicate], hidden: Option<&RowKeys>) -> Option<(RecordBatch, usize)> {
+    /// Only the rows that can satisfy `predicates`, without those of `hidden`, and what places call them. `None` when all rows
+    /// had better be decoded for everybody.
+    pub(crate) fn part(&self, predicates: &[Predicate], hidden: Option<&RowKeys>) -> Option<(RecordBatch, RowNames)> {
         let range = self.table().key_range(predicates).ok()?;
         if self.decoded.get().is_some() || range == KeyRange::all() {
             return None;
@@ -84,12 +118,13 @@ impl DeltaBlock {
         let is_wanted = |key: &[u8]| hidden.is_none_or(|hidden| !hidden.contains(key));
         let (batch, keys) = self.view.decode(&range, self.rows / PART, is_wanted)?;
         let mut names = self.names.lock();
-        let first = names.keys.len();
-        if first + keys.ends.len() > self.rows {
-            return None;
-        }
-        names.keys.extend((0..keys.ends.len()).map(|row| Arc::from(keys.get(row))));
-        Some((batch, NAMED | first))
+        let named: Option<Vec<u32>> = (0..keys.ends.len()).map(|row| names.name(keys.get(row))).collect();
+        Some((batch, Arc::new(named?)))
+    }
+
+    /// What places call the rows of [`DeltaBlock::batch`]; `None` when that is their numbers.
+    pub(crate) fn row_names(&self) -> Option<&RowNames> {
+        self.decoded().named.as_ref()
     }
 
     fn decoded(&self) -> &DecodedRows {
@@ -101,23 +136,18 @@ impl DeltaBlock {
             paid.grow(
                 batch.get_array_memory_size() + keys.bytes.capacity() + keys.ends.capacity() * size_of::<usize>(),
             );
-            DecodedRows { batch, keys, _paid: paid }
+            let named = self.names.lock().complete(&keys);
+            DecodedRows { batch, keys, named, _paid: paid }
         })
     }
 
-    /// The row that names the row of `key`, if there is one.
-    pub(crate) fn name(&self, key: &[u8]) -> Option<usize> {
+    /// What places call the row of `key`, if there is one.
+    pub(crate) fn row(&self, key: &[u8]) -> Option<usize> {
         if !self.view.contains(key) {
             return None;
         }
-        let mut names = self.names.lock();
-        if let Some(known) = names.numbers.get(key) {
-            return Some(NAMED | known);
-        }
-        let (number, key) = (names.keys.len(), Arc::<[u8]>::from(key));
-        names.keys.push(key.clone());
-        names.numbers.insert(key, number);
-        Some(NAMED | number)
+        let name = self.names.lock().name(key);
+        name.map(|name| name as usize).or_else(|| self.decoded().keys.find(key))
     }
 
     /// Whether `row` is one of the block, by number or by name.

@@ -10,7 +10,8 @@
 //! [`DeltaView`]. The line is its only writer, and readers take no lock (`btree/`, `mvcc/`).
 //!
 //! For a scan the view is made into one batch, at most once and only when somebody scans: [`DeltaBlock`]. Points are looked up in
-//! the tree, without that. A row that was found by key has a *named* place: the number of its key in a list beside the view.
+//! the tree, without that. The place of a row that was found before the view was decoded *names* it: it is the number of its key in a list
+//! beside the view.
 //!
 //! What must always hold:
 //! - a view is registered with its delta as long as it lives, and no version that a registered view sees is pruned;
@@ -25,7 +26,7 @@ mod block;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use block::{DeltaBlock, is_named};
+pub(crate) use block::{DeltaBlock, RowNames, is_named};
 pub(crate) use tree::{Delta, DeltaRows};
 pub(crate) use view::DeltaView;
 

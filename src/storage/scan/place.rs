@@ -2,7 +2,7 @@
 //!
 //! A place is the number of a block in the scan order of one snapshot and a row of it, in one integer. It says nothing about any
 //! other snapshot. A row of a delta tree that was found by key is named by its key, in a list beside the block, so that the block need not
-//! be decoded; found again by a scan it has another place.
+//! be decoded.
 
 use super::morsel::MorselColumns;
 use super::source::{BlockRows, BlockSource, ScanSource};
@@ -187,7 +187,7 @@ impl<'a> Search<'a> {
             if hidden.is_some_and(|hidden| hidden.contains(bytes)) {
                 continue;
             }
-            let Some(row) = delta.name(bytes) else { continue };
+            let Some(row) = delta.row(bytes) else { continue };
             if block.dead.as_ref().is_none_or(|dead| !dead.contains(delta.number(row))) {
                 *found = Some(place(number, row));
             }

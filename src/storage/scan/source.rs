@@ -1,7 +1,7 @@
 //! What a scan reads: the blocks of one table as one snapshot sees them.
 
 use crate::dead::{BlockId, DeadMask, DeadRows};
-use crate::delta::{DeltaBlock, RowKeys, is_named};
+use crate::delta::{DeltaBlock, RowKeys, RowNames, is_named};
 use crate::ids::Timestamp;
 use crate::mem::MemBlock;
 use crate::predicate::Predicate;
@@ -44,8 +44,8 @@ pub(crate) struct BlockSource {
     pub(crate) rows: BlockRows,
     /// Rows that are deleted.
     pub(crate) dead: Option<Arc<DeadMask>>,
-    /// What places call the first row; 0 but for a part of a delta tree.
-    pub(super) first_row: usize,
+    /// What places call the rows, when that is not their numbers.
+    pub(super) names: Option<RowNames>,
 }
 
 /// The form rows are in.
@@ -62,7 +62,7 @@ pub(crate) enum BlockRows {
 impl BlockSource {
     /// A block of a segment, no row deleted.
     pub(crate) fn column(block: Arc<ColumnBlock>) -> BlockSource {
-        BlockSource { id: block.id(), rows: BlockRows::Column(block), dead: None, first_row: 0 }
+        BlockSource { id: block.id(), rows: BlockRows::Column(block), dead: None, names: None }
     }
 
     /// A block in memory, no row deleted.
@@ -71,13 +71,13 @@ impl BlockSource {
             None => BlockRows::Mem(block.batch().clone()),
             Some(_) => BlockRows::Delta(block.clone(), None),
         };
-        BlockSource { id: block.id, rows, dead: None, first_row: 0 }
+        BlockSource { id: block.id, rows, dead: None, names: None }
     }
 
     /// A view of a delta tree without the rows of `hidden`.
     pub(crate) fn delta(block: &Arc<MemBlock>, hidden: &Arc<RowKeys>) -> BlockSource {
         let hidden = Some(hidden.clone()).filter(|hidden| !hidden.is_empty());
-        BlockSource { id: block.id, rows: BlockRows::Delta(block.clone(), hidden), dead: None, first_row: 0 }
+        BlockSource { id: block.id, rows: BlockRows::Delta(block.clone(), hidden), dead: None, names: None }
     }
 
     /// The block as scans under `predicates` want it: decoded, and rows that are hidden marked as deleted.
@@ -85,8 +85,8 @@ impl BlockSource {
         let BlockRows::Delta(block, hidden) = &self.rows else { return self.clone() };
         // Deleted rows are known by number, which only all rows together have.
         let part = block.as_delta().filter(|_| self.dead.is_none());
-        if let Some((batch, first_row)) = part.and_then(|delta| delta.part(predicates, hidden.as_deref())) {
-            return BlockSource { id: self.id, rows: BlockRows::Mem(batch), dead: None, first_row };
+        if let Some((batch, names)) = part.and_then(|delta| delta.part(predicates, hidden.as_deref())) {
+            return BlockSource { id: self.id, rows: BlockRows::Mem(batch), dead: None, names: Some(names) };
         }
         let mut dead = self.dead.clone();
         if let (Some(hidden), Some(delta)) = (hidden, block.as_delta()) {
@@ -95,7 +95,8 @@ impl BlockSource {
                 mask.insert(row);
             }
         }
-        BlockSource { id: self.id, rows: BlockRows::Mem(block.batch().clone()), dead, first_row: 0 }
+        let names = block.as_delta().and_then(|delta| delta.row_names()).cloned();
+        BlockSource { id: self.id, rows: BlockRows::Mem(block.batch().clone()), dead, names }
     }
 
     /// The view of a delta tree that it is, if it is one.
