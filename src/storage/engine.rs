@@ -1,7 +1,7 @@
 //! The engine: one directory, opened by one process, shared by `Arc`.
 //!
 //! The journey of a commit: [`Transaction::commit`](crate::Transaction::commit) encodes its record → the line (`line.rs`) groups, validates, logs,
-//! syncs, publishes → [`Engine::snapshot`] sees it. The journey of a row: mem block → sealed → segment (`flush.rs`), or,
+//! syncs, publishes → [`Engine::snapshot`] sees it. The journey of a row: delta tree or mem block → sealed → segment (`flush.rs`), or,
 //! in bulk, straight into a segment (`bulk.rs`). Opening is `recovery.rs`.
 //!
 //! Threads: the line, the encoders, and one in the background that flushes when it is due and removes files nobody needs. All

@@ -66,8 +66,8 @@ impl Flusher {
         Flusher { failed_at: None, context, line, encoders, manifest }
     }
 
-    /// Flushes what is due: the fullest tables when memory runs short, everything when the log has grown long, and tables
-    /// whose files wait to be removed. Nothing for a while after that failed.
+    /// Flushes what is due: the fullest tables when memory runs short, everything when the log has grown long, tables
+    /// whose delta tree has grown large, and tables whose files wait to be removed. Nothing for a while after that failed.
     pub(crate) fn flush_due(&mut self) -> Result<()> {
         if self.failed_at.is_some_and(|at| at.elapsed() < RETRY) {
             return Ok(());
@@ -94,7 +94,7 @@ impl Flusher {
         let goal = if total > max { max / 2 } else { max };
         let mut due = vec![];
         for table in unflushed {
-            if total > goal || table.has_removed {
+            if total > goal || table.has_large_delta || table.has_removed {
                 total -= table.mem_bytes;
                 due.push(table.table);
             }

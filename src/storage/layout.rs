@@ -1,20 +1,45 @@
 //! The rows of one table at one moment: an immutable list of blocks.
 //!
 //! A layout never changes once published. A commit makes a new one that shares every block it does not touch, so
-//! whoever holds the old one goes on reading exactly what was there. Rows move one way: a commit puts them into `mem`
-//! (or, in bulk, into `stored`), a flush seals `mem` into `sealed`, encodes that, and puts the segments into `stored`.
-//! Which rows are deleted is said beside the blocks, in `dead`.
+//! whoever holds the old one goes on reading exactly what was there. Rows move one way: a commit puts them into the delta tree (or,
+//! when there are many, into `mem`, or, in bulk, into `stored`), a flush seals delta tree and `mem` into `sealed`, encodes that, and puts the
+//! segments into `stored`. Which rows of blocks are deleted is said beside them, in `dead`; those of the delta tree are deleted in it.
 
+use crate::budget::Reservation;
 use crate::dead::{BlockId, DeadRows};
+use crate::delta::{DELTA_KEYS_MAX, Delta, DeltaBlock, DeltaRows, Moment, RowKeys};
 use crate::error::{Error, Result};
 use crate::ids::Timestamp;
-use crate::mem::{MemBlock, MemList, Merging};
+use crate::mem::{MemBlock, MemList};
 use crate::rewrite::Rewritten;
 use crate::scan::{BlockSource, ScanSource};
 use crate::statistics::TableStatistics;
 use crate::stored::{SegmentList, StoredSegment};
 use crate::table::{Table, TableInfo};
+use arrow::array::{ArrayRef, RecordBatch};
 use std::sync::{Arc, OnceLock};
+
+/// What a commit, or a transaction so far, changes in a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LayoutChange<'a> {
+    pub(crate) rows: &'a MemList,
+    /// The same rows as a delta tree takes them, if it does.
+    pub(crate) delta_rows: Option<&'a Arc<DeltaRows>>,
+    pub(crate) segments: &'a [Arc<StoredSegment>],
+    /// Rows of blocks that are deleted.
+    pub(crate) dead: &'a DeadRows,
+    /// Keys of rows of the delta tree that are deleted.
+    pub(crate) delta_deleted: &'a Arc<RowKeys>,
+}
+
+/// What a change is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose<'a> {
+    /// A commit: what stays, in the form that suits it best, paid from an account.
+    Commit(Moment, &'a Arc<Reservation>),
+    /// A transaction's view of its own writes, made anew with every statement.
+    Overlay,
+}
 
 /// One table's rows.
 #[derive(Debug)]
@@ -26,6 +51,10 @@ pub(crate) struct Layout {
     pub(crate) sealed: Arc<MemList>,
     /// Newer rows in memory.
     pub(crate) mem: MemList,
+    /// Rows of small commits: a view of the delta tree.
+    delta: Option<Arc<MemBlock>>,
+    /// Keys of rows in the delta tree that the transaction deletes for which this layout was made.
+    hidden: Arc<RowKeys>,
     /// Which of all these are deleted.
     pub(crate) dead: DeadRows,
     /// Why the deleted rows are not known; then nothing of the table can be read.
@@ -45,28 +74,59 @@ impl Layout {
             Ok(dead) => (dead, None),
             Err(error) => (DeadRows::default(), Some(error)),
         };
-        let stored = SegmentList::new(segments);
-        let (sealed, mem, statistics) = (Arc::default(), MemList::default(), OnceLock::new());
-        Arc::new(Layout { table, stored, sealed, mem, dead, damage, statistics })
+        let (stored, hidden, statistics) = (SegmentList::new(segments), Arc::default(), OnceLock::new());
+        let (sealed, mem, delta) = (Arc::default(), MemList::default(), None);
+        Arc::new(Layout { table, stored, sealed, mem, delta, hidden, dead, damage, statistics })
     }
 
-    /// This layout with other blocks.
-    fn with(&self, stored: Arc<SegmentList>, sealed: Arc<MemList>, mem: MemList, dead: DeadRows) -> Arc<Layout> {
-        let (table, damage) = (self.table.clone(), self.damage.clone());
-        Arc::new(Layout { table, stored, sealed, mem, dead, damage, statistics: OnceLock::new() })
+    /// This layout, to be changed.
+    fn copy(&self) -> Layout {
+        Layout {
+            table: self.table.clone(),
+            stored: self.stored.clone(),
+            sealed: self.sealed.clone(),
+            mem: self.mem.clone(),
+            delta: self.delta.clone(),
+            hidden: self.hidden.clone(),
+            dead: self.dead.clone(),
+            damage: self.damage.clone(),
+            statistics: OnceLock::new(),
+        }
     }
 
     /// This layout when it turns out that it cannot be read.
     pub(crate) fn damaged(&self, error: Error) -> Arc<Layout> {
-        let layout = self.with(self.stored.clone(), self.sealed.clone(), self.mem.clone(), self.dead.clone());
-        let mut layout = Arc::into_inner(layout).expect("made just now");
-        layout.damage = Some(error);
-        Arc::new(layout)
+        Arc::new(Layout { damage: Some(error), ..self.copy() })
     }
 
     /// Rows.
     pub(crate) fn rows(&self) -> u64 {
-        self.stored.rows + self.mem_rows() - self.dead.rows()
+        self.stored.rows + self.mem_rows() - self.dead_rows()
+    }
+
+    /// Rows in blocks and in the view of the delta tree that are deleted.
+    pub(crate) fn dead_rows(&self) -> u64 {
+        self.dead.rows() + self.hidden.len() as u64
+    }
+
+    /// What names the view of the delta tree.
+    pub(crate) fn delta_id(&self) -> Option<BlockId> {
+        self.delta.as_ref().map(|block| block.id)
+    }
+
+    /// The view of the delta tree.
+    pub(crate) fn delta_block(&self) -> Option<&DeltaBlock> {
+        self.delta.as_ref().and_then(|block| block.as_delta())
+    }
+
+    /// The delta tree.
+    pub(crate) fn delta(&self) -> Option<&Arc<Delta>> {
+        self.delta_block().map(DeltaBlock::delta)
+    }
+
+    /// Whether the delta tree is to be flushed for its size alone.
+    pub(crate) fn has_large_delta(&self) -> bool {
+        self.delta().is_some_and(|delta| delta.keys() > DELTA_KEYS_MAX)
     }
 
     /// Whether a block is part of it.
@@ -79,17 +139,17 @@ impl Layout {
 
     /// Rows in memory, deleted ones included.
     pub(crate) fn mem_rows(&self) -> u64 {
-        self.sealed.rows + self.mem.rows
+        self.sealed.rows + self.mem.rows + self.delta.as_ref().map_or(0, |block| block.rows() as u64)
     }
 
     /// Bytes of the rows in memory.
     pub(crate) fn mem_bytes(&self) -> usize {
-        self.sealed.bytes + self.mem.bytes
+        self.sealed.bytes + self.mem.bytes + self.delta().map_or(0, |delta| delta.bytes())
     }
 
     /// All blocks in memory, oldest first.
     pub(crate) fn mem_blocks(&self) -> impl Iterator<Item = &Arc<MemBlock>> {
-        self.sealed.blocks.iter().chain(&self.mem.blocks)
+        self.sealed.blocks.iter().chain(&self.mem.blocks).chain(&self.delta)
     }
 
     /// What a scan at `snapshot` reads: segments in block order, then memory.
@@ -97,14 +157,26 @@ impl Layout {
         self.check()?;
         let stored = self.stored.blocks(&self.table.key)?;
         let columns = stored.blocks.iter().cloned().map(BlockSource::column);
-        let mem = self.mem_blocks().map(|block| BlockSource::mem(block));
+        let mem = self.sealed.blocks.iter().chain(&self.mem.blocks).map(BlockSource::mem);
+        let delta = self.delta.iter().map(|block| BlockSource::delta(block, &self.hidden));
         let clustered = stored.clustered && self.mem_rows() == 0;
         Ok(ScanSource {
             schema: self.table.schema.clone(),
-            blocks: columns.chain(mem).map(|block| block.without(&self.dead)).collect(),
+            blocks: columns.chain(mem).map(|block| block.without(&self.dead)).chain(delta).collect(),
             snapshot,
             clustered_by: self.table.definition.key.first().copied().filter(|_| clustered),
         })
+    }
+
+    /// Columns `projection` of the rows with these keys, if they are all in the delta tree.
+    pub(crate) fn find_in_delta(&self, keys: &[ArrayRef], projection: &[usize]) -> Result<Option<RecordBatch>> {
+        self.check()?;
+        let delta = self.delta_block().filter(|_| self.hidden.is_empty());
+        let (Some(delta), Some(encoder)) = (delta, &self.table.encoder) else { return Ok(None) };
+        // Keys that the table cannot have are somebody else's business.
+        let Ok(encoded) = encoder.encode_prefix(keys) else { return Ok(None) };
+        let (rows, found) = delta.rows_of(encoded.iter(), projection)?;
+        Ok((found == encoded.len()).then_some(rows))
     }
 
     /// Refuses to read what cannot be read right.
@@ -112,27 +184,47 @@ impl Layout {
         self.damage.clone().map_or(Ok(()), Err)
     }
 
-    /// This layout with more rows and, of those it has then, more of them deleted.
-    pub(crate) fn change(
-        &self,
-        rows: &MemList,
-        segments: &[Arc<StoredSegment>],
-        dead: &DeadRows,
-        merging: Merging,
-    ) -> Result<Arc<Layout>> {
-        let mut all_dead = self.dead.clone();
-        for (block, mask) in dead.blocks() {
-            all_dead.extend(block, mask);
+    /// This layout with a change. For a commit the delta tree is changed, too, also if this fails then:
+    /// [`Layout::take_back`] makes up for it.
+    pub(crate) fn change(&self, change: LayoutChange<'_>, purpose: Purpose<'_>) -> Result<Arc<Layout>> {
+        let mut new = Layout { stored: self.stored_with(change.segments), ..self.copy() };
+        for (block, mask) in change.dead.blocks() {
+            new.dead.extend(block, mask);
         }
-        let mem = match merging {
-            Merging::BySize => {
-                let mut mem = self.mem.clone();
-                mem.extend(rows, &mut all_dead)?;
-                mem
+        match purpose {
+            Purpose::Overlay => {
+                new.mem = MemList::unmerged(self.mem.blocks.iter().chain(&change.rows.blocks).cloned().collect());
+                new.hidden = change.delta_deleted.clone();
             }
-            Merging::Not => MemList::unmerged(self.mem.blocks.iter().chain(&rows.blocks).cloned().collect()),
-        };
-        Ok(self.with(self.stored_with(segments), self.sealed.clone(), mem, all_dead))
+            Purpose::Commit(moment, account) => {
+                if !new.change_delta(change, moment, account) {
+                    new.mem.extend(change.rows, &mut new.dead)?;
+                }
+            }
+        }
+        Ok(Arc::new(new))
+    }
+
+    /// Changes the delta tree; whether it took the new rows.
+    fn change_delta(&mut self, change: LayoutChange<'_>, moment: Moment, account: &Arc<Reservation>) -> bool {
+        let rows = change.delta_rows.filter(|_| self.delta().is_none_or(|delta| delta.has_room()));
+        if rows.is_none() && change.delta_deleted.is_empty() {
+            return false;
+        }
+        let delta = self.delta().cloned().unwrap_or_else(|| Delta::new(&self.table, account));
+        let is_taken = delta.commit(moment, rows, change.delta_deleted);
+        let added = if is_taken { rows.map_or(0, |rows| rows.rows()) } else { 0 };
+        let before = self.delta.as_ref().map_or(0, |block| block.rows());
+        let now = before + added - change.delta_deleted.len();
+        self.delta = Some(MemBlock::delta(delta.view(moment.at), now));
+        is_taken && rows.is_some()
+    }
+
+    /// Takes back what commits from `from` on, which are not published, have written to the delta tree.
+    pub(crate) fn take_back(&self, from: Timestamp) {
+        if let Some(delta) = self.delta() {
+            delta.take_back(from);
+        }
     }
 
     /// The segments and more; what is known of them stays known when there are no more.
@@ -145,9 +237,9 @@ impl Layout {
 
     /// This layout with all rows in memory sealed: later commits leave them alone.
     pub(crate) fn seal(&self) -> Arc<Layout> {
-        let blocks: Vec<_> = self.mem_blocks().cloned().collect();
+        let blocks = self.mem_blocks().filter(|block| block.rows() > 0).cloned().collect();
         let sealed = Arc::new(MemList::unmerged(blocks));
-        self.with(self.stored.clone(), sealed, MemList::default(), self.dead.clone())
+        Arc::new(Layout { sealed, mem: MemList::default(), delta: None, ..self.copy() })
     }
 
     /// This layout with the rows of `sealed` where `rewritten` says; `None` if those rows are no longer there.
@@ -156,7 +248,8 @@ impl Layout {
             return None;
         }
         let dead = rewritten.carry_over(&self.dead);
-        Some(self.with(self.stored_with(&rewritten.segments), Arc::default(), self.mem.clone(), dead))
+        let stored = self.stored_with(&rewritten.segments);
+        Some(Arc::new(Layout { stored, sealed: Arc::default(), dead, ..self.copy() }))
     }
 
     /// This layout with the rows of the segments `old` where `rewritten` says; `None` if one of `old` is no longer there.
@@ -170,7 +263,7 @@ impl Layout {
         let after = after.iter().filter(|s| !is_old(s));
         let stored = before.iter().chain(&rewritten.segments).chain(after).cloned().collect();
         let dead = rewritten.carry_over(&self.dead);
-        Some(self.with(SegmentList::new(stored), self.sealed.clone(), self.mem.clone(), dead))
+        Some(Arc::new(Layout { stored: SegmentList::new(stored), dead, ..self.copy() }))
     }
 
     /// Definition and sizes.

@@ -6,16 +6,18 @@
 //! 3. publishes the version they lead to, by swapping one pointer;
 //! 4. wakes the committers.
 //!
-//! The versions of step 1 are made on the side, so a group that cannot be written leaves nothing behind. A commit's
+//! The versions of step 1 are made on the side, so a group that cannot be written leaves nothing behind; what it has written to delta
+//! trees, which versions share, is taken back. A commit's
 //! timestamp is the LSN of its record. Flushes change layouts through the same queue, as tasks between two groups, so nothing
 //! else ever changes a version; `seal.rs` has those tasks.
 
 use crate::backlog::{Backlog, Removed};
 use crate::context::Context;
+use crate::delta::Moment;
 use crate::error::{Error, Result};
 use crate::ids::{Lsn, TableId, Timestamp};
+use crate::layout::Purpose;
 use crate::locks::LockOwner;
-use crate::mem::Merging;
 use crate::reads::{History, Reads, Registration};
 use crate::recent::Footprint;
 use crate::record;
@@ -143,7 +145,8 @@ impl Line {
     }
 
     /// Commits `writes` of `owner`, who is serializable if `reads` are given, and waits until they are durable and published.
-    pub(crate) fn commit(&self, writes: WriteSet, owner: LockOwner, reads: Option<Reads>) -> Result<Timestamp> {
+    pub(crate) fn commit(&self, mut writes: WriteSet, owner: LockOwner, reads: Option<Reads>) -> Result<Timestamp> {
+        writes.prepare();
         let payload = record::encode(&writes)?;
         if payload.len() > PAYLOAD_BYTES_MAX {
             let (has, max) = (payload.len(), PAYLOAD_BYTES_MAX);
@@ -260,7 +263,8 @@ impl LineState {
         for mut commit in group {
             let lsn = first + accepted.len() as u64;
             let ended = removed_segments(Lsn(lsn), &commit.writes, &version.tables);
-            match admit(&mut commit, &mut version, &self.context, &self.history) {
+            let moment = Moment { at: Timestamp(lsn), published: self.version.timestamp };
+            match self.admit(&mut commit, &mut version, moment) {
                 Ok(false) => doubtful.push(commit),
                 Ok(true) => {
                     version.timestamp = Timestamp(lsn);
@@ -281,6 +285,7 @@ impl LineState {
                 }
                 Err(error) => {
                     self.note_failure(&error);
+                    accepted.iter().for_each(|commit| commit.writes.take_back(&self.version, Timestamp(first)));
                     accepted.into_iter().for_each(|commit| answer(&commit.reply, Err(error.clone())));
                 }
             }
@@ -290,6 +295,19 @@ impl LineState {
             let reply = commit.reply.clone();
             let _ = reply.send(Outcome::Doubtful(Box::new(commit)));
         }
+    }
+
+    /// Validates a commit and applies it to `version`; false when it must look again where its rows are.
+    fn admit(&self, commit: &mut Commit, version: &mut Version, moment: Moment) -> Result<bool> {
+        commit.writes.validate(version)?;
+        commit.reads.as_ref().map_or(Ok(()), |reads| self.history.check(reads))?;
+        if commit.bounces >= BOUNCES_MAX {
+            commit.writes.relocate(version, claim(&self.context, commit.owner))?;
+        } else if !commit.writes.fits(version) {
+            return Ok(false);
+        }
+        commit.writes.apply(version, Purpose::Commit(moment, &self.context.mem_account))?;
+        Ok(true)
     }
 
     /// Makes the records of `group` durable. Their segments are kept from here on, unless no record can be in the log.
@@ -314,10 +332,13 @@ impl LineState {
         }
         self.set_version(version);
         self.report(group.len() as u64);
+        let written = group.iter().flat_map(|commit| &commit.tables);
+        let mut layouts = written.filter_map(|table| self.version.tables.get(table));
+        let has_large_delta = layouts.any(|layout| layout.has_large_delta());
         for (timestamp, commit) in (first..).map(Timestamp).zip(group) {
             answer(&commit.reply, Ok(timestamp));
         }
-        if self.wants_flush() {
+        if has_large_delta || self.wants_flush() {
             // A full channel means the flush is awake already.
             let _ = self.wake_flush.try_send(());
         }
@@ -399,19 +420,6 @@ fn gather(group: &mut Vec<Commit>, requests: &Receiver<Request>) -> Option<Reque
         }
     }
     None
-}
-
-/// Validates a commit and applies it to `version`; false when it must look again where its rows are.
-fn admit(commit: &mut Commit, version: &mut Version, context: &Context, history: &History) -> Result<bool> {
-    commit.writes.validate(version)?;
-    commit.reads.as_ref().map_or(Ok(()), |reads| history.check(reads))?;
-    if commit.bounces >= BOUNCES_MAX {
-        commit.writes.relocate(version, claim(context, commit.owner))?;
-    } else if !commit.writes.fits(version) {
-        return Ok(false);
-    }
-    commit.writes.apply(version, Merging::BySize)?;
-    Ok(true)
 }
 
 fn claim(context: &Context, owner: LockOwner) -> Claim<'_> {

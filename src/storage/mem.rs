@@ -1,4 +1,5 @@
-//! Rows in memory: Arrow batches of small commits, merged by size tiers as they are installed.
+//! Rows in memory: Arrow batches of commits that are neither small nor bulk, merged by size tiers as they are installed, and views
+//! of delta trees.
 //!
 //! A [`MemList`] is immutable and shared by snapshots; adding rows makes a new list that shares all blocks but the few
 //! merged ones. After every push each block has at least twice the rows of the next one, or both together are too large
@@ -6,6 +7,7 @@
 
 use crate::budget::Reservation;
 use crate::dead::{BlockId, DeadRows};
+use crate::delta::{DeltaBlock, DeltaView};
 use crate::error::{Error, Result};
 use crate::segment::{BLOCK_ROWS_MAX, ColumnSummary};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -20,14 +22,24 @@ static NEXT_BLOCK: AtomicU64 = AtomicU64::new(1);
 /// Most bytes of a merged mem block; merging copies, and the line does it.
 const MEM_BLOCK_BYTES: usize = 16 << 20;
 
-/// One batch in memory, paid for from the budget as long as it lives.
+/// Rows in memory, paid for from the budget as long as they live.
 #[derive(Debug)]
 pub(crate) struct MemBlock {
     pub(crate) id: BlockId,
-    pub(crate) batch: RecordBatch,
     pub(crate) bytes: usize,
-    account: Arc<Reservation>,
+    rows: MemRows,
     summary: OnceLock<Vec<ColumnSummary>>,
+}
+
+/// The form of rows in memory.
+#[derive(Debug)]
+enum MemRows {
+    Batch {
+        batch: RecordBatch,
+        account: Arc<Reservation>,
+    },
+    /// A view of a delta tree, which pays for itself.
+    Delta(DeltaBlock),
 }
 
 impl MemBlock {
@@ -47,13 +59,43 @@ impl MemBlock {
 
     fn paid(batch: RecordBatch, account: &Arc<Reservation>) -> Arc<MemBlock> {
         let bytes = batch.get_array_memory_size();
+        MemBlock::of(MemRows::Batch { batch, account: account.clone() }, bytes)
+    }
+
+    /// A block of the rows that a delta tree has for `view`.
+    pub(crate) fn delta(view: DeltaView, rows: usize) -> Arc<MemBlock> {
+        let block = DeltaBlock::new(view, rows);
+        let bytes = block.delta().bytes();
+        MemBlock::of(MemRows::Delta(block), bytes)
+    }
+
+    fn of(rows: MemRows, bytes: usize) -> Arc<MemBlock> {
         let id = BlockId::Mem(NEXT_BLOCK.fetch_add(1, Ordering::Relaxed));
-        Arc::new(MemBlock { id, batch, bytes, account: account.clone(), summary: OnceLock::new() })
+        Arc::new(MemBlock { id, rows, bytes, summary: OnceLock::new() })
     }
 
     /// Rows.
     pub(crate) fn rows(&self) -> usize {
-        self.batch.num_rows()
+        match &self.rows {
+            MemRows::Batch { batch, .. } => batch.num_rows(),
+            MemRows::Delta(block) => block.rows(),
+        }
+    }
+
+    /// The rows as a batch.
+    pub(crate) fn batch(&self) -> &RecordBatch {
+        match &self.rows {
+            MemRows::Batch { batch, .. } => batch,
+            MemRows::Delta(block) => block.batch(),
+        }
+    }
+
+    /// The rows as a view of a delta tree, if that is what they are.
+    pub(crate) fn as_delta(&self) -> Option<&DeltaBlock> {
+        match &self.rows {
+            MemRows::Batch { .. } => None,
+            MemRows::Delta(block) => Some(block),
+        }
     }
 
     /// Statistics per column, computed on first use.
@@ -61,42 +103,42 @@ impl MemBlock {
         if let Some(known) = self.summary.get() {
             return Ok(known);
         }
-        let computed = self.batch.columns().iter().map(ColumnSummary::of).collect::<Result<_>>()?;
+        let computed = self.batch().columns().iter().map(ColumnSummary::of).collect::<Result<_>>()?;
         Ok(self.summary.get_or_init(|| computed))
     }
 
     /// Another block of some of its rows.
     pub(crate) fn with_rows(&self, batch: RecordBatch) -> Result<Arc<MemBlock>> {
-        MemBlock::unrefusable(batch, &self.account)
+        MemBlock::unrefusable(batch, self.account())
+    }
+
+    fn account(&self) -> &Arc<Reservation> {
+        match &self.rows {
+            MemRows::Batch { account, .. } => account,
+            MemRows::Delta(block) => block.delta().account(),
+        }
     }
 
     /// The rows that are not deleted; the batch itself when all are there.
     pub(crate) fn live_rows(&self, dead: &DeadRows) -> Result<RecordBatch> {
-        let Some(dead) = dead.of(self.id) else { return Ok(self.batch.clone()) };
+        let Some(dead) = dead.of(self.id) else { return Ok(self.batch().clone()) };
         let alive: BooleanArray = (0..self.rows()).map(|row| Some(!dead.contains(row))).collect();
-        Ok(filter_record_batch(&self.batch, &alive)?)
+        Ok(filter_record_batch(self.batch(), &alive)?)
     }
 
     /// One block of the rows of both that are not deleted.
     fn merge(&self, next: &MemBlock, dead: &DeadRows) -> Result<Arc<MemBlock>> {
         let rows = concat(&[self.live_rows(dead)?, next.live_rows(dead)?])?;
-        MemBlock::unrefusable(rows, &self.account)
+        self.with_rows(rows)
     }
 }
 
 impl Drop for MemBlock {
     fn drop(&mut self) {
-        self.account.shrink(self.bytes);
+        if let MemRows::Batch { account, .. } = &self.rows {
+            account.shrink(self.bytes);
+        }
     }
-}
-
-/// Whether small blocks become larger ones when rows are added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Merging {
-    /// For what stays: costs a copy now and then, keeps lists short.
-    BySize,
-    /// For what is made anew with every statement, like a transaction's view of its own writes.
-    Not,
 }
 
 /// The mem blocks of one table, oldest first.
@@ -236,7 +278,7 @@ mod tests {
         let text = RecordBatch::try_from_iter([("t", Arc::new(text) as ArrayRef)]).unwrap();
         let block = MemBlock::new(&text.slice(100, 2), &account).unwrap();
         assert!(block.bytes < 20_000, "{} bytes", block.bytes);
-        assert_eq!(block.batch, text.slice(100, 2));
+        assert_eq!(*block.batch(), text.slice(100, 2));
     }
 
     #[test]

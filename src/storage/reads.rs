@@ -16,15 +16,13 @@ use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
 use crate::key::{EncodedKeys, KeyRange};
 use crate::mem::{MemBlock, MemList};
-use crate::predicate::{CompareOp, Predicate};
+use crate::predicate::Predicate;
 use crate::scan::{BlockSource, Scan, ScanSource, ScanSpec};
 use crate::table::Table;
 use crate::writes::WriteSet;
-use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::DataType;
+use arrow::array::ArrayRef;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 
 /// Ranges of one table; more reads count as one of the whole table.
@@ -60,7 +58,7 @@ impl Read {
 impl ReadLog {
     /// Notes a scan of the rows that satisfy all of `predicates`.
     pub(crate) fn note(&self, table: &Table, predicates: &[Predicate]) -> Result<()> {
-        let keys = key_range(table, predicates)?;
+        let keys = table.key_range(predicates)?;
         let mut tables = self.tables.lock();
         let reads = tables.entry(table.id).or_default();
         if reads.first().is_some_and(Read::is_of_all) {
@@ -86,51 +84,6 @@ impl ReadLog {
             }
         }
         Ok(None)
-    }
-}
-
-/// The keys that rows satisfying all of `predicates` can have.
-fn key_range(table: &Table, predicates: &[Predicate]) -> Result<KeyRange> {
-    let Some(encoder) = table.encoder.as_ref().filter(|_| !table.has_row_numbers()) else {
-        return Ok(KeyRange::all());
-    };
-    let mut prefix: Vec<ArrayRef> = vec![];
-    for &column in &table.key {
-        // Equal intervals can be different keys.
-        if matches!(table.schema.field(column).data_type(), DataType::Interval(_)) {
-            break;
-        }
-        let (mut low, mut high, mut exact) = (Bound::Unbounded, Bound::Unbounded, None);
-        for predicate in predicates.iter().filter(|predicate| predicate.column() == column) {
-            match predicate {
-                Predicate::Compare { op: CompareOp::Eq, value, .. } => exact = Some(value.clone()),
-                Predicate::Compare { op: CompareOp::Gt, value, .. } => low = Bound::Excluded(value.clone()),
-                Predicate::Compare { op: CompareOp::GtEq, value, .. } => low = Bound::Included(value.clone()),
-                Predicate::Compare { op: CompareOp::Lt, value, .. } => high = Bound::Excluded(value.clone()),
-                Predicate::Compare { op: CompareOp::LtEq, value, .. } => high = Bound::Included(value.clone()),
-                Predicate::Between { low: from, high: to, .. } => {
-                    (low, high) = (Bound::Included(from.clone()), Bound::Included(to.clone()));
-                }
-                Predicate::In { values, .. } if values.len() == 1 => exact = Some(values.clone()),
-                _ => {}
-            }
-        }
-        if let Some(value) = exact {
-            prefix.push(value);
-            continue;
-        }
-        let with = |bound: Bound<ArrayRef>| match bound {
-            Bound::Unbounded if prefix.is_empty() => Bound::Unbounded,
-            Bound::Unbounded => Bound::Included(prefix.clone()),
-            Bound::Included(value) => Bound::Included([&prefix[..], &[value]].concat()),
-            Bound::Excluded(value) => Bound::Excluded([&prefix[..], &[value]].concat()),
-        };
-        let (low, high) = (with(low), with(high));
-        return encoder.range(low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
-    }
-    match prefix.is_empty() {
-        true => Ok(KeyRange::all()),
-        false => encoder.range(Bound::Included(&prefix), Bound::Included(&prefix)),
     }
 }
 
@@ -305,13 +258,13 @@ impl Written {
         let table = &self.table;
         let encode = |columns: &[ArrayRef]| table.encoder.as_ref().map(|e| e.encode_prefix(columns)).transpose();
         for keys in &deleted.blocks {
-            match encode(keys.batch.columns())? {
+            match encode(keys.batch().columns())? {
                 Some(keys) => self.deleted.push(keys),
                 None => self.is_all = true,
             }
         }
         for block in &rows.blocks {
-            let keys = if table.has_row_numbers() { None } else { encode(&table.key_columns(&block.batch))? };
+            let keys = if table.has_row_numbers() { None } else { encode(&table.key_columns(block.batch()))? };
             self.inserted.push((block.clone(), keys));
         }
         Ok(())

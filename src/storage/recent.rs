@@ -70,8 +70,8 @@ impl RecentWrites {
         let Some(encoder) = &table.encoder else { return Ok(()) };
         // Nobody can have looked for the row number of a new row.
         let inserted = if table.has_row_numbers() { &[][..] } else { &writes.rows.blocks };
-        let inserted = inserted.iter().map(|block| table.key_columns(&block.batch));
-        let deleted = writes.deleted.blocks.iter().map(|block| block.batch.columns().to_vec());
+        let inserted = inserted.iter().map(|block| table.key_columns(block.batch()));
+        let deleted = writes.deleted.blocks.iter().map(|block| block.batch().columns().to_vec());
         for columns in inserted.chain(deleted) {
             let keys = encoder.encode_prefix(&columns)?;
             hashes.extend((0..keys.len()).map(|row| self.hash(id, keys.get(row))));

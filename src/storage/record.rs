@@ -66,7 +66,7 @@ fn encode_batches(batches: &MemList, out: &mut Vec<u8>) -> Result<()> {
     out.extend((batches.blocks.len() as u32).to_le_bytes());
     for block in &batches.blocks {
         let mut batch = vec![];
-        batch_to_bytes(&block.batch, &mut batch)?;
+        batch_to_bytes(block.batch(), &mut batch)?;
         put_sized(&batch, out)?;
     }
     Ok(())
@@ -161,7 +161,6 @@ fn decode_table(
     let origin = Origin { begin: Timestamp(lsn.0), lsn };
     let segments = segments.into_iter().map(|reference| StoredSegment::known(context, reference, origin)).collect();
     Ok(Some(TableWrites {
-        table,
         created: is_created,
         dropped: flags & DROPPED != 0,
         truncated: flags & TRUNCATED != 0,
@@ -169,7 +168,7 @@ fn decode_table(
         segments,
         deleted,
         dead,
-        read_at: Timestamp::default(),
+        ..TableWrites::new(table)
     }))
 }
 
@@ -268,8 +267,8 @@ mod tests {
         let (before, after) = (&writes.tables[&TableId(2000)], &back.tables[&TableId(2000)]);
         assert!(after.created && !after.dropped && !after.truncated);
         assert_eq!(after.table.definition.key, before.table.definition.key);
-        assert_eq!(after.rows.blocks[0].batch, before.rows.blocks[0].batch);
-        assert_eq!(after.deleted.blocks[0].batch, before.deleted.blocks[0].batch);
+        assert_eq!(after.rows.blocks[0].batch(), before.rows.blocks[0].batch());
+        assert_eq!(after.deleted.blocks[0].batch(), before.deleted.blocks[0].batch());
         assert!(after.dead.blocks().eq(before.dead.blocks()));
         assert_eq!(after.segments[0].reference, before.segments[0].reference);
         assert_eq!(after.segments[0].origin(), Some(Origin { begin: Timestamp(5), lsn: Lsn(5) }));

@@ -12,12 +12,12 @@ use crate::backlog::Backlog;
 use crate::context::Context;
 use crate::dead::DeadRows;
 use crate::deletes;
+use crate::delta::Moment;
 use crate::error::{Error, Result};
 use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
-use crate::layout::Layout;
+use crate::layout::{Layout, Purpose};
 use crate::line::LineStart;
 use crate::manifest::{Manifest, ManifestState, TableState};
-use crate::mem::Merging;
 use crate::record;
 use crate::stored::{Origin, SegmentRef, StoredSegment};
 use crate::table::Table;
@@ -88,7 +88,9 @@ impl Replay {
             self.backlog.log_bytes += record.payload.len() as u64;
         }
         writes.find_rows(&mut self.version);
-        writes.apply(&mut self.version, Merging::BySize)?;
+        writes.prepare();
+        let moment = Moment { at: Timestamp(lsn.0), published: self.version.timestamp };
+        writes.apply(&mut self.version, Purpose::Commit(moment, &context.mem_account))?;
         self.version.timestamp = Timestamp(lsn.0);
         Ok(())
     }

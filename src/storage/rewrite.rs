@@ -95,7 +95,8 @@ impl Rewritten {
             return all;
         }
         for (row, place) in origin.places.values().iter().enumerate() {
-            if late.contains(&place_parts(*place))
+            let (number, old_row) = place_parts(*place);
+            if late.contains(&(number, origin.blocks[number].number(old_row)))
                 && let Some((block, row)) = self.place_of(row)
             {
                 all.insert(block, row);

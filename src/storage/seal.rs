@@ -17,6 +17,8 @@ pub(crate) struct Unflushed {
     pub(crate) table: TableId,
     /// Bytes of its rows in memory.
     pub(crate) mem_bytes: usize,
+    /// Whether its delta tree has grown large.
+    pub(crate) has_large_delta: bool,
     /// Whether files wait for the manifest to say that they are not needed.
     pub(crate) has_removed: bool,
 }
@@ -35,9 +37,11 @@ pub(crate) struct Sealed {
 impl LineState {
     /// Tables the manifest does not reflect. A damaged table is not flushed: what its deleted rows are is not known.
     pub(crate) fn unflushed(&self) -> Vec<Unflushed> {
+        let layout = |table: TableId| self.version.tables.get(&table);
         let unflushed = |table: TableId| Unflushed {
             table,
-            mem_bytes: self.version.tables.get(&table).map_or(0, |layout| layout.mem_bytes()),
+            mem_bytes: layout(table).map_or(0, |layout| layout.mem_bytes()),
+            has_large_delta: layout(table).is_some_and(|layout| layout.has_large_delta()),
             has_removed: self.backlog.has_removed_of(table),
         };
         let is_damaged = |table: &TableId| self.version.tables.get(table).is_some_and(|layout| layout.damage.is_some());

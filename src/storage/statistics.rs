@@ -41,12 +41,19 @@ impl TableStatistics {
     pub(crate) fn of(layout: &Layout) -> Result<TableStatistics> {
         let table = &layout.table;
         let mut columns = layout.stored.summary(table.schema.fields().len())?.as_ref().clone();
+        let mut dead_rows = layout.dead_rows();
         for block in layout.mem_blocks() {
-            columns.iter_mut().zip(block.summary()?).for_each(|(total, column)| total.merge(column));
+            let counted = block.as_delta().map(|delta| delta.counted()).transpose()?.flatten();
+            let of_block = match &counted {
+                Some(counted) => &counted.columns[..],
+                None => block.summary()?,
+            };
+            columns.iter_mut().zip(of_block).for_each(|(total, column)| total.merge(column));
+            // Versions that others may see, or nobody any more.
+            dead_rows += counted.map_or(0, |counted| counted.rows.saturating_sub(block.rows() as u64));
         }
         let has_order = !table.definition.key.is_empty() && layout.mem_rows() == 0;
         let clustered = has_order && layout.stored.blocks(&table.key)?.clustered;
-        let dead_rows = layout.dead.rows();
         columns.truncate(table.definition.schema.fields().len());
         let columns = columns.into_iter().map(|summary| known(summary, dead_rows == 0)).collect();
         Ok(TableStatistics { rows: layout.rows(), clustered, dead_rows, columns })

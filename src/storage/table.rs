@@ -9,9 +9,12 @@
 use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
-use crate::key::{KeyColumn, KeyEncoder};
+use crate::key::{KeyColumn, KeyEncoder, KeyRange};
+use crate::predicate::{CompareOp, Predicate};
+use crate::row::RowFormat;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -82,6 +85,8 @@ pub(crate) struct Table {
     pub(crate) key: Vec<usize>,
     /// Makes bytes of keys; `None` when a key column's type has no order, and rows cannot be locked one by one.
     pub(crate) encoder: Option<KeyEncoder>,
+    /// The form of single rows; `None` when a column has none or keys have no order: the table then has no delta tree.
+    pub(crate) row_format: Option<RowFormat>,
     /// The next row number.
     next_row: AtomicI64,
     /// Carried by every record that touches the table and compared at the line.
@@ -122,7 +127,9 @@ impl Table {
         let column = |field: &Field| KeyColumn { data_type: field.data_type().clone(), nullable: field.is_nullable() };
         let columns: Vec<KeyColumn> = key.iter().map(|&c| column(schema.field(c))).collect();
         let encoder = KeyEncoder::new(&columns).ok();
-        Table { id, definition, schema, key, encoder, next_row: AtomicI64::new(1), schema_version, created_at }
+        let row_format = encoder.as_ref().and_then(|_| RowFormat::new(&schema));
+        let next_row = AtomicI64::new(1);
+        Table { id, definition, schema, key, encoder, row_format, next_row, schema_version, created_at }
     }
 
     /// Whether rows are told apart by a number that the table's definition does not know.
@@ -143,6 +150,51 @@ impl Table {
     /// The key's columns of a batch of whole rows.
     pub(crate) fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
         self.key.iter().map(|&column| batch.column(column).clone()).collect()
+    }
+
+    /// The keys that rows satisfying all of `predicates` can have.
+    pub(crate) fn key_range(&self, predicates: &[Predicate]) -> Result<KeyRange> {
+        let Some(encoder) = self.encoder.as_ref().filter(|_| !self.has_row_numbers()) else {
+            return Ok(KeyRange::all());
+        };
+        let mut prefix: Vec<ArrayRef> = vec![];
+        for &column in &self.key {
+            // Equal intervals can be different keys.
+            if matches!(self.schema.field(column).data_type(), DataType::Interval(_)) {
+                break;
+            }
+            let (mut low, mut high, mut exact) = (Bound::Unbounded, Bound::Unbounded, None);
+            for predicate in predicates.iter().filter(|predicate| predicate.column() == column) {
+                match predicate {
+                    Predicate::Compare { op: CompareOp::Eq, value, .. } => exact = Some(value.clone()),
+                    Predicate::Compare { op: CompareOp::Gt, value, .. } => low = Bound::Excluded(value.clone()),
+                    Predicate::Compare { op: CompareOp::GtEq, value, .. } => low = Bound::Included(value.clone()),
+                    Predicate::Compare { op: CompareOp::Lt, value, .. } => high = Bound::Excluded(value.clone()),
+                    Predicate::Compare { op: CompareOp::LtEq, value, .. } => high = Bound::Included(value.clone()),
+                    Predicate::Between { low: from, high: to, .. } => {
+                        (low, high) = (Bound::Included(from.clone()), Bound::Included(to.clone()));
+                    }
+                    Predicate::In { values, .. } if values.len() == 1 => exact = Some(values.clone()),
+                    _ => {}
+                }
+            }
+            if let Some(value) = exact {
+                prefix.push(value);
+                continue;
+            }
+            let with = |bound: Bound<ArrayRef>| match bound {
+                Bound::Unbounded if prefix.is_empty() => Bound::Unbounded,
+                Bound::Unbounded => Bound::Included(prefix.clone()),
+                Bound::Included(value) => Bound::Included([&prefix[..], &[value]].concat()),
+                Bound::Excluded(value) => Bound::Excluded([&prefix[..], &[value]].concat()),
+            };
+            let (low, high) = (with(low), with(high));
+            return encoder.range(low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
+        }
+        match prefix.is_empty() {
+            true => Ok(KeyRange::all()),
+            false => encoder.range(Bound::Included(&prefix), Bound::Included(&prefix)),
+        }
     }
 
     /// Schema of a batch of keys.

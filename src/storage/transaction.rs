@@ -9,11 +9,12 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{TableId, Timestamp};
 use crate::key::EncodedKeys;
+use crate::layout::Purpose;
 use crate::locking::{IfLocked, Locking};
 use crate::locks::{KeyMode, LockOwner, Mark, TableMode};
-use crate::mem::{MemBlock, MemList, Merging, batch_bytes};
+use crate::mem::{MemBlock, MemList, batch_bytes};
 use crate::reads::{ReadLog, Reads, Registration};
-use crate::scan::{place_parts, rows_at};
+use crate::scan::{BlockSource, place_parts, rows_at};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::snapshot::Snapshot;
 use crate::table::{Table, TableDefinition};
@@ -111,7 +112,7 @@ impl Transaction {
             return known.clone();
         }
         let mut version = (*self.base).clone();
-        self.writes.apply(&mut version, Merging::Not).expect("only merging can fail");
+        self.writes.apply(&mut version, Purpose::Overlay).expect("only merging can fail");
         overlay.insert(Arc::new(version)).clone()
     }
 
@@ -135,7 +136,7 @@ impl Transaction {
         let mut writes = self.writes.clone();
         writes.relocate(&newest, self.owner.claim())?;
         let mut version = (*newest).clone();
-        writes.apply(&mut version, Merging::Not)?;
+        writes.apply(&mut version, Purpose::Overlay)?;
         Ok(Snapshot::new(Arc::new(version)))
     }
 
@@ -228,7 +229,8 @@ impl Transaction {
                     state
                 }
             };
-            let is_alive = || now.and_then(|now| now.dead.of(block.id)).is_none_or(|dead| !dead.contains(place_row));
+            let dead = now.and_then(|now| now.dead.of(block.id));
+            let is_alive = || dead.is_none_or(|dead| !dead.contains(block.number(place_row)));
             match is_fine {
                 (true, _) => {}
                 (_, true) if is_alive() => {}
@@ -242,7 +244,11 @@ impl Transaction {
         let keys = rows_at(&source, &UInt64Array::from_iter_values(places), &layout.table.key)?;
         let keys = encode(&layout.table, keys.columns())?;
         let recent = &self.engine.context().recent;
-        let is_changed = |at: usize| recent.newest(table, keys.get(at)) > snapshot.timestamp();
+        let is_changed = |at: usize| {
+            let (key, since) = (keys.get(at), snapshot.timestamp());
+            let in_delta = now.and_then(|now| now.delta()).is_some_and(|delta| delta.is_unchanged(key, since));
+            !in_delta && recent.newest(table, key) > since
+        };
         Ok(doubtful.into_iter().enumerate().filter(|(at, _)| is_changed(*at)).map(|(_, row)| row).collect())
     }
 
@@ -375,15 +381,24 @@ impl Transaction {
         let mut places: Vec<u64> = places.values().to_vec();
         places.sort_unstable();
         places.dedup();
-        let (mut dead, mut of_others, mut count) = (self.writes_to(table)?.dead.clone(), vec![], 0);
+        let (mut of_others, mut count) = (vec![], 0);
+        let TableWrites { mut dead, mut in_delta, .. } = self.writes_to(table)?.clone();
+        // A view that the base has in another form by now, sealed, is a block as others are.
+        let delta_id = self.base.tables.get(&table).and_then(|layout| layout.delta_id());
         for of_block in places.chunk_by(|a, b| place_parts(*a).0 == place_parts(*b).0) {
             let (number, last) = place_parts(of_block[of_block.len() - 1]);
-            let block = source.blocks.get(number).filter(|block| last < block.row_count());
+            let has_rows = |block: &&BlockSource| of_block.iter().all(|place| block.has_row(place_parts(*place).1));
+            let block = source.blocks.get(number).filter(has_rows);
             let block = block.ok_or_else(|| Error::Unsupported(format!("no row at place {number}:{last}")))?;
             let is_own = self.writes_to(table)?.is_own(block.id);
+            let delta = block.as_delta().filter(|_| delta_id == Some(block.id));
             for &place in of_block {
                 let row = place_parts(place).1;
-                if dead.insert(block.id, row) {
+                let is_new = match delta {
+                    Some(delta) => in_delta.insert(block.id, &delta.key(row)),
+                    None => dead.insert(block.id, block.number(row)),
+                };
+                if is_new {
                     count += 1;
                     if !is_own {
                         of_others.push(place);
@@ -397,7 +412,8 @@ impl Transaction {
             let keys = MemBlock::new(&keys, &account)?;
             self.writes_to(table)?.deleted.add(keys);
         }
-        self.writes_to(table)?.dead = dead;
+        let writes = self.writes_to(table)?;
+        (writes.dead, writes.in_delta) = (dead, in_delta);
         Ok(count)
     }
 

@@ -5,14 +5,16 @@
 //!
 //! A deleted row is known twice: by key, which is what the log says, and by its place in the blocks of the version the
 //! transaction looked at. When blocks have moved since, or another transaction may have been first, the places are *doubtful*:
-//! they are found again by key, and a row that is not there any more is a conflict.
+//! they are found again by key, and a row that is not there any more is a conflict. Rows of the delta tree have no place that
+//! could move: they are known by key alone, and their newest version tells whether somebody was faster.
 
 use crate::dead::{BlockId, DeadRows};
+use crate::delta::{DeltaRows, RowKeys, SMALL_ROWS_MAX};
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
-use crate::layout::Layout;
+use crate::layout::{Layout, LayoutChange, Purpose};
 use crate::locks::{Acquired, KeyMode, LockOwner, LockRequest, Locks, TableMode};
-use crate::mem::{MemBlock, MemList, Merging};
+use crate::mem::{MemBlock, MemList};
 use crate::recent::RecentWrites;
 use crate::scan::{locate, place_parts};
 use crate::stored::StoredSegment;
@@ -60,8 +62,28 @@ pub(crate) struct TableWrites {
     pub(crate) deleted: MemList,
     /// Rows deleted: those of others, where they were, and own ones.
     pub(crate) dead: DeadRows,
+    /// Those of others in the delta tree.
+    pub(crate) in_delta: DeltaDeletes,
     /// The rows deleted were there at this timestamp.
     pub(crate) read_at: Timestamp,
+    /// The rows as a delta tree takes them; made when the transaction commits.
+    pub(crate) delta_rows: Option<Arc<DeltaRows>>,
+}
+
+/// Rows of a delta tree that are deleted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeltaDeletes {
+    /// The view of the tree that they were found in last.
+    pub(crate) block: Option<BlockId>,
+    pub(crate) keys: Arc<RowKeys>,
+}
+
+impl DeltaDeletes {
+    /// Adds a row of the view `block`; false when it was there.
+    pub(crate) fn insert(&mut self, block: BlockId, key: &[u8]) -> bool {
+        self.block = Some(block);
+        !self.keys.contains(key) && Arc::make_mut(&mut self.keys).insert(key.into())
+    }
 }
 
 impl TableWrites {
@@ -76,13 +98,22 @@ impl TableWrites {
             segments: vec![],
             deleted: MemList::default(),
             dead: DeadRows::default(),
+            in_delta: DeltaDeletes::default(),
             read_at: Timestamp::default(),
+            delta_rows: None,
         }
     }
 
     /// `layout` with these rows and without those.
-    fn change(&self, layout: &Layout, merging: Merging) -> Result<Arc<Layout>> {
-        layout.change(&self.rows, &self.segments, &self.dead, merging)
+    fn change(&self, layout: &Layout, purpose: Purpose<'_>) -> Result<Arc<Layout>> {
+        let change = LayoutChange {
+            rows: &self.rows,
+            delta_rows: self.delta_rows.as_ref(),
+            segments: &self.segments,
+            dead: &self.dead,
+            delta_deleted: &self.in_delta.keys,
+        };
+        layout.change(change, purpose)
     }
 
     /// Whether a block is one of this transaction's own.
@@ -114,19 +145,29 @@ impl TableWrites {
     /// Whether the rows deleted are where these writes have them, and nobody else has deleted them.
     fn fits(&self, layout: &Layout) -> bool {
         let mut others = self.dead.blocks().filter(|(block, _)| !self.is_own(*block));
-        others.all(|(block, mask)| {
+        let in_blocks = others.all(|(block, mask)| {
             let is_clear = |dead: &crate::dead::DeadMask| dead.is_disjoint(mask);
             layout.has_block(block) && layout.dead.of(block).is_none_or(|dead| is_clear(dead))
-        })
+        });
+        let is_unchanged = |key| layout.delta().is_some_and(|delta| delta.is_unchanged(key, self.read_at));
+        in_blocks && self.in_delta.keys.iter().all(|key| is_unchanged(key))
     }
 
     /// Finds those of the rows deleted that are in `layout`.
     fn find_rows(&mut self, layout: &Layout, timestamp: Timestamp) -> Result<()> {
         let source = layout.source(timestamp)?;
         for keys in &self.deleted.blocks {
-            for place in locate(&source, &self.table.key, keys.batch.columns())?.into_iter().flatten() {
+            for place in locate(&source, &self.table.key, keys.batch().columns())?.into_iter().flatten() {
                 let (block, row) = place_parts(place);
-                self.dead.insert(source.blocks[block].id, row);
+                let block = &source.blocks[block];
+                match block.as_delta() {
+                    Some(delta) if layout.delta_id() == Some(block.id) => {
+                        self.in_delta.insert(block.id, &delta.key(row));
+                    }
+                    _ => {
+                        self.dead.insert(block.id, block.number(row));
+                    }
+                }
             }
         }
         Ok(())
@@ -134,29 +175,52 @@ impl TableWrites {
 
     /// Finds the rows deleted again, in `layout`.
     fn relocate(&mut self, layout: &Layout, version: &Version, claim: Claim<'_>) -> Result<()> {
+        if self.fits(layout) {
+            // Only the view of the delta tree is another one.
+            self.in_delta.block = layout.delta_id();
+            return Ok(());
+        }
         let others: Vec<BlockId> = self.dead.blocks().map(|(block, _)| block).filter(|b| !self.is_own(*b)).collect();
         others.into_iter().for_each(|block| drop(self.dead.remove(block)));
+        self.in_delta = DeltaDeletes::default();
         let source = layout.source(version.timestamp)?;
         for keys in &self.deleted.blocks {
-            let encoded = self.table.encoder.as_ref().map(|e| e.encode_prefix(keys.batch.columns())).transpose()?;
-            let places = locate(&source, &self.table.key, keys.batch.columns())?;
+            let columns = keys.batch().columns();
+            let encoded = self.table.encoder.as_ref().map(|e| e.encode_prefix(columns)).transpose()?;
+            let places = locate(&source, &self.table.key, columns)?;
             for (row, place) in places.into_iter().enumerate() {
                 let Some((block, place_row)) = place.map(place_parts) else {
                     return Err(self.conflict(keys, row, true));
                 };
+                let block = &source.blocks[block];
+                let is_in_delta = layout.delta_id() == Some(block.id);
                 // A row of the same key may be another one: deleted and inserted again.
-                let is_same = match &encoded {
-                    Some(encoded) => claim.holds(self.table.id, encoded.get(row), self.read_at),
-                    None => claim.has_table(self.table.id),
+                let is_same = match (&encoded, layout.delta()) {
+                    (Some(encoded), Some(delta)) if is_in_delta => delta.is_unchanged(encoded.get(row), self.read_at),
+                    (Some(encoded), _) => claim.holds(self.table.id, encoded.get(row), self.read_at),
+                    (None, _) => claim.has_table(self.table.id),
                 };
                 if !is_same {
                     return Err(self.conflict(keys, row, false));
                 }
-                self.dead.insert(source.blocks[block].id, place_row);
+                match &encoded {
+                    Some(encoded) if is_in_delta => {
+                        self.in_delta.insert(block.id, encoded.get(row));
+                    }
+                    _ => {
+                        self.dead.insert(block.id, block.number(place_row));
+                    }
+                }
             }
         }
         self.read_at = version.timestamp;
         Ok(())
+    }
+
+    /// Whether the places of the rows deleted are places of `layout`.
+    fn is_placed(&self, layout: &Layout) -> bool {
+        let in_delta = self.in_delta.keys.is_empty() || self.in_delta.block == layout.delta_id();
+        in_delta && self.fits(layout)
     }
 
     /// Another transaction changed the row whose key is row `row` of `keys`.
@@ -164,7 +228,7 @@ impl TableWrites {
         let key = if self.table.has_row_numbers() {
             vec![]
         } else {
-            let values = keys.batch.columns().iter();
+            let values = keys.batch().columns().iter();
             values.map(|values| array_value_to_string(values, row).unwrap_or_default()).collect()
         };
         Error::Conflict { table: self.table.id, key, is_deleted }
@@ -225,7 +289,7 @@ impl WriteSet {
         for (id, writes) in &mut self.tables {
             if let Some(layout) = version.tables.get(id)
                 && writes.deleted.rows > 0
-                && !writes.fits(layout)
+                && !writes.is_placed(layout)
             {
                 writes.relocate(layout, version, claim)?;
             }
@@ -248,16 +312,38 @@ impl WriteSet {
         Ok(())
     }
 
+    /// Brings small rows into the form that delta trees take, so that the line need not.
+    pub(crate) fn prepare(&mut self) {
+        for writes in self.tables.values_mut().filter(|writes| writes.rows.rows <= SMALL_ROWS_MAX as u64) {
+            let batches = writes.rows.blocks.iter().map(|block| block.batch());
+            writes.delta_rows = DeltaRows::new(&writes.table, batches).map(Arc::new);
+        }
+    }
+
     /// Changes `version`, all or nothing. Tables that vanished meanwhile are passed over: the line refuses such a
     /// commit.
-    pub(crate) fn apply(&self, version: &mut Version, merging: Merging) -> Result<()> {
+    pub(crate) fn apply(&self, version: &mut Version, purpose: Purpose<'_>) -> Result<()> {
+        let outcome = self.try_apply(version, purpose);
+        if let (Err(_), Purpose::Commit(moment, _)) = (&outcome, purpose) {
+            self.take_back(version, moment.at);
+        }
+        outcome
+    }
+
+    /// Takes back what commits from `from` on, these writes among them, have written to the delta trees of `version`.
+    pub(crate) fn take_back(&self, version: &Version, from: Timestamp) {
+        let layouts = self.tables.keys().filter_map(|id| version.tables.get(id));
+        layouts.for_each(|layout| layout.take_back(from));
+    }
+
+    fn try_apply(&self, version: &mut Version, purpose: Purpose<'_>) -> Result<()> {
         let mut changed = Vec::with_capacity(self.tables.len());
         for (id, writes) in &self.tables {
             let layout = match version.tables.get(id) {
                 _ if writes.dropped => None,
                 None if !writes.created => continue,
-                Some(layout) if !writes.truncated => Some(writes.change(layout, merging)?),
-                _ => Some(writes.change(&Layout::empty(writes.table.clone()), merging)?),
+                Some(layout) if !writes.truncated => Some(writes.change(layout, purpose)?),
+                _ => Some(writes.change(&Layout::empty(writes.table.clone()), purpose)?),
             };
             changed.push((*id, layout));
         }

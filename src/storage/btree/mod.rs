@@ -46,11 +46,8 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-#[cfg(all(test, not(any(loom, shuttle))))]
-use cursor::Progress;
-#[cfg(test)]
-use tree::Tree;
-
+pub(crate) use cursor::Progress;
+pub(crate) use tree::Tree;
 pub(crate) use writer::Writer;
 
 /// What a tree can hold: shared between threads, and dropped in any of them, at any later time.

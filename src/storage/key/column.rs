@@ -83,7 +83,7 @@ impl Form {
 }
 
 /// An array of strings or bytes, whichever of Arrow's six layouts it has.
-pub(super) enum ByteValues<'a> {
+pub(crate) enum ByteValues<'a> {
     Utf8(&'a StringArray),
     LargeUtf8(&'a LargeStringArray),
     Utf8View(&'a StringViewArray),
@@ -94,7 +94,7 @@ pub(super) enum ByteValues<'a> {
 
 impl<'a> ByteValues<'a> {
     /// The values of `array`, which is of a type of [`Form::Bytes`].
-    pub(super) fn of(array: &'a ArrayRef) -> ByteValues<'a> {
+    pub(crate) fn of(array: &'a ArrayRef) -> ByteValues<'a> {
         match array.data_type() {
             DataType::Utf8 => ByteValues::Utf8(array.as_string()),
             DataType::LargeUtf8 => ByteValues::LargeUtf8(array.as_string()),
@@ -107,7 +107,7 @@ impl<'a> ByteValues<'a> {
 
     /// One value; any bytes for a NULL.
     #[inline]
-    pub(super) fn value(&self, row: usize) -> &'a [u8] {
+    pub(crate) fn value(&self, row: usize) -> &'a [u8] {
         match self {
             ByteValues::Utf8(array) => array.value(row).as_bytes(),
             ByteValues::LargeUtf8(array) => array.value(row).as_bytes(),

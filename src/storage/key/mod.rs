@@ -56,7 +56,7 @@ mod encoder;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use column::KeyColumn;
+pub(crate) use column::{ByteValues, KeyColumn};
 pub(crate) use encoded::EncodedKeys;
 pub(crate) use encoder::KeyEncoder;
 pub(crate) use range::KeyRange;

@@ -15,7 +15,7 @@
 //! - a version that was taken out keeps its `next`, for readers that stand on it, and goes to the epoch. From there on they
 //!   meet only older versions, and none that their snapshot sees was ever taken out, so they still find theirs.
 //!
-//! The writer of the tree is the writer of its chains: [`Writer::write`] and [`Writer::prune`].
+//! The writer of the tree is the writer of its chains: [`Writer::write`], [`Writer::prune`] and [`Writer::take_back`].
 
 #![expect(unsafe_code, reason = "versions live as long as a guard can find them, which the compiler cannot see")]
 
@@ -49,15 +49,6 @@ impl<T> ChainVersion<T> {
     }
 }
 
-/// What pruning did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pruned {
-    /// Versions taken out.
-    pub(crate) versions: usize,
-    /// Whether all that is left says "deleted" to everybody, and can go, too.
-    pub(crate) is_dead: bool,
-}
-
 impl<T: Value> Chain<T> {
     /// A chain of no version.
     pub(crate) fn new() -> Self {
@@ -80,6 +71,15 @@ impl<T: Value> Chain<T> {
         Some(version)
     }
 
+    /// Visits all versions, newest first.
+    pub(crate) fn for_each(&self, guard: &Guard, mut visit: impl FnMut(&ChainVersion<T>)) {
+        let mut next = self.newest(guard);
+        while let Some(version) = next {
+            visit(version);
+            next = Self::follow(&version.next, guard);
+        }
+    }
+
     #[inline]
     fn follow<'g>(link: &'g AtomicPtr<ChainVersion<T>>, _guard: &'g Guard) -> Option<&'g ChainVersion<T>> {
         // SAFETY: a link is null or points to a complete version, published by release. The version was linked after the
@@ -93,7 +93,7 @@ impl<T: Value> Chain<T> {
     /// Puts a version in front of all others.
     ///
     /// # Safety
-    /// One thread at a time calls `push` and `prune` of this chain.
+    /// One thread at a time calls `push`, `prune` and `take_back` of this chain.
     unsafe fn push(&self, timestamp: Timestamp, value: Option<T>) {
         let next = self.newest.load(Ordering::Relaxed);
         // SAFETY: the newest version is linked, and this thread is the only one that could take it out.
@@ -104,14 +104,20 @@ impl<T: Value> Chain<T> {
         self.newest.store(Box::into_raw(version), Ordering::Release);
     }
 
-    /// Takes out the versions that no snapshot of `live` (sorted) sees and none will that begins at `published` or later.
+    /// Takes out the versions that no snapshot of `live` (sorted) sees and none will that begins at `published` or later. Whether all that is
+    /// left says "deleted" to everybody, and can go, too.
     ///
     /// # Safety
-    /// One thread at a time calls `push` and `prune` of this chain.
-    unsafe fn prune(&self, live: &[Timestamp], published: Timestamp, guard: &Guard) -> Pruned {
+    /// One thread at a time calls `push`, `prune` and `take_back` of this chain.
+    unsafe fn prune(
+        &self,
+        live: &[Timestamp],
+        published: Timestamp,
+        guard: &Guard,
+        removed: &mut impl FnMut(&ChainVersion<T>),
+    ) -> bool {
         debug_assert!(live.is_sorted(), "live snapshots come sorted");
-        let mut pruned = Pruned::default();
-        let Some(newest) = self.newest(guard) else { return Pruned { is_dead: true, ..pruned } };
+        let Some(newest) = self.newest(guard) else { return true };
         let mut kept = newest;
         // A version ends where the next newer one begins, whether that one is kept or not.
         let mut end = newest.timestamp;
@@ -123,18 +129,31 @@ impl<T: Value> Chain<T> {
                 kept = version;
                 continue;
             }
+            removed(version);
             let version = kept.next.load(Ordering::Relaxed);
             kept.next.store(Self::next_of(version, guard), Ordering::Release);
-            pruned.versions += 1;
             // SAFETY: `version` was just unlinked, and only here can that happen: it is retired once. `T` may be
             // dropped in any thread (`Value`).
             unsafe { guard.retire(move || Self::free(version)) }
         }
-        pruned.is_dead = std::ptr::eq(kept, newest)
+        std::ptr::eq(kept, newest)
             && newest.value.is_none()
             && newest.timestamp <= published
-            && live.first().is_none_or(|oldest| newest.timestamp <= *oldest);
-        pruned
+            && live.first().is_none_or(|oldest| newest.timestamp <= *oldest)
+    }
+
+    /// Takes out the versions from `from` on, which no snapshot sees.
+    ///
+    /// # Safety
+    /// One thread at a time calls `push`, `prune` and `take_back` of this chain.
+    unsafe fn take_back(&self, from: Timestamp, guard: &Guard, removed: &mut impl FnMut(&ChainVersion<T>)) {
+        while let Some(newest) = self.newest(guard).filter(|newest| newest.timestamp >= from) {
+            let version = self.newest.load(Ordering::Relaxed);
+            removed(newest);
+            self.newest.store(Self::next_of(version, guard), Ordering::Release);
+            // SAFETY: as in `prune`: just unlinked, and retired once.
+            unsafe { guard.retire(move || Self::free(version)) }
+        }
     }
 
     fn next_of(version: *mut ChainVersion<T>, _guard: &Guard) -> *mut ChainVersion<T> {
@@ -171,24 +190,73 @@ impl<T: Value> Drop for Chain<T> {
     }
 }
 
+/// What a writer knows of readers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Readers<'a> {
+    /// Timestamps of the snapshots that there are, sorted.
+    pub(crate) live: &'a [Timestamp],
+    /// The newest timestamp that a snapshot can have that is taken from now on.
+    pub(crate) published: Timestamp,
+}
+
 impl<T: Value> Writer<Chain<T>> {
-    /// Writes `value` (none: deletes) at `timestamp`, which is above those of all versions of `key`.
-    pub(crate) fn write(&mut self, key: &[u8], timestamp: Timestamp, value: Option<T>) {
+    /// Writes `value` (none: deletes) at `timestamp`, which is above those of all versions of `key`, if `accept` agrees to
+    /// the newest version there is; false otherwise. `removed` is told of versions that nobody sees any more, which go.
+    pub(crate) fn write(
+        &mut self,
+        key: &[u8],
+        timestamp: Timestamp,
+        value: Option<T>,
+        readers: Readers<'_>,
+        accept: impl FnOnce(Option<&ChainVersion<T>>) -> bool,
+        removed: &mut impl FnMut(&ChainVersion<T>),
+    ) -> bool {
+        let guard = epoch::pin();
         let chain = self.get_or_insert_with(key, Chain::new);
-        // SAFETY: chains in a tree are changed by the tree's writer alone, which is borrowed mutably.
-        unsafe { chain.push(timestamp, value) }
+        let newest = chain.newest(&guard);
+        if !accept(newest) {
+            if newest.is_none() {
+                self.remove(key);
+            }
+            return false;
+        }
+        // SAFETY: chains in a tree are changed by the tree's writer alone, which is borrowed mutably. That `readers` has all of them
+        // is the caller's business; a reader that is not in it could miss its version, but still meets no freed one,
+        // which the guards see to.
+        unsafe {
+            chain.push(timestamp, value);
+            chain.prune(readers.live, readers.published, &guard, removed);
+        }
+        true
     }
 
-    /// Takes out the versions of `key` that no snapshot of `live` (sorted) sees, nor any that is taken from now on, when
-    /// `published` is the newest timestamp that one can have; the key itself goes when nobody can tell it from a
-    /// deleted one. Returns how many versions went.
-    pub(crate) fn prune(&mut self, key: &[u8], live: &[Timestamp], published: Timestamp) -> usize {
+    /// Takes out the versions of `key` that none of `readers` sees; the key itself goes when nobody can tell it from a
+    /// deleted one. Whether it went.
+    pub(crate) fn prune(
+        &mut self,
+        key: &[u8],
+        readers: Readers<'_>,
+        removed: &mut impl FnMut(&ChainVersion<T>),
+    ) -> bool {
         let guard = epoch::pin();
-        let Some(chain) = self.get(key) else { return 0 };
-        // SAFETY: as in `write`: no other writer is there. That `live` is complete is the caller's business; a reader that is
-        // not in it could miss its version, but still meets no freed one, which the guards see to.
-        let pruned = unsafe { chain.prune(live, published, &guard) };
-        if pruned.is_dead && self.remove(key) { pruned.versions + 1 } else { pruned.versions }
+        let Some(chain) = self.get(key) else { return false };
+        // SAFETY: as in `write`.
+        let is_dead = unsafe { chain.prune(readers.live, readers.published, &guard, removed) };
+        if is_dead {
+            chain.newest(&guard).into_iter().for_each(removed);
+        }
+        is_dead && self.remove(key)
+    }
+
+    /// Takes out the versions of `key` from `from` on, which no snapshot sees or ever saw, and the key if no other is left.
+    pub(crate) fn take_back(&mut self, key: &[u8], from: Timestamp, removed: &mut impl FnMut(&ChainVersion<T>)) {
+        let guard = epoch::pin();
+        let Some(chain) = self.get(key) else { return };
+        // SAFETY: as in `write`. Nobody reads at such a timestamp, so nobody misses them.
+        unsafe { chain.take_back(from, &guard, removed) }
+        if chain.newest(&guard).is_none() {
+            self.remove(key);
+        }
     }
 }
 

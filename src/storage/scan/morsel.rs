@@ -26,6 +26,7 @@ impl MorselColumns {
     pub(super) fn open(source: &BlockSource) -> Result<MorselColumns> {
         Ok(match &source.rows {
             BlockRows::Mem(batch) => MorselColumns::Plain(batch.clone()),
+            BlockRows::Delta(block, _) => MorselColumns::Plain(block.batch().clone()),
             BlockRows::Column(block) => {
                 let footer = block.footer()?;
                 let chunks = footer.columns.iter().map(|_| None).collect();

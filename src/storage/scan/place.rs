@@ -1,12 +1,15 @@
 //! Where rows are: places, rows by place, places by key.
 //!
 //! A place is the number of a block in the scan order of one snapshot and a row of it, in one integer. It says nothing about any
-//! other snapshot.
+//! other snapshot. A row of a delta tree that was found by key is named by its key, in a list beside the block, so that the block need not
+//! be decoded.
 
 use super::morsel::MorselColumns;
 use super::source::{BlockRows, BlockSource, ScanSource};
 use crate::codec::{ColumnBuilder, Mask};
+use crate::delta::{RowKeys, is_named};
 use crate::error::{Error, Result};
+use crate::mem::MemBlock;
 use crate::segment::{ChunkPlace, ColumnBlock, FooterRef, ZONE_ROWS};
 use crate::stored::compare_keys;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
@@ -40,18 +43,21 @@ pub(crate) fn rows_at(source: &ScanSource, places: &UInt64Array, projection: &[u
         schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type(), wanted.len())).collect();
     for of_block in wanted.chunk_by(|a, b| a >> 32 == b >> 32) {
         let (number, last) = place_parts(of_block[of_block.len() - 1]);
-        let block = source.blocks.get(number).filter(|block| last < block.row_count());
+        let has_rows = |block: &&BlockSource| of_block.iter().all(|place| block.has_row(place_parts(*place).1));
+        let block = source.blocks.get(number).filter(has_rows);
         let block = block.ok_or_else(|| Error::Unsupported(format!("no row at place {number}:{last}")))?;
-        let mut columns = MorselColumns::open(block)?;
-        let (_, first) = place_parts(of_block[0]);
-        let rows = first..last + 1;
-        let mut mask = Mask::none(rows.len());
-        for &place in of_block {
-            let row = place_parts(place).1 - first;
-            mask.words[row / 64] |= 1 << (row % 64);
+        // Names are behind all numbers.
+        let (of_block, named) = of_block.split_at(of_block.partition_point(|place| !is_named(place_parts(*place).1)));
+        if !of_block.is_empty() {
+            append_rows(block, of_block, projection, &mut builders)?;
         }
-        for (column, builder) in projection.iter().zip(&mut builders) {
-            columns.append(*column, rows.clone(), Some((&mask, 0)), builder)?;
+        if let (Some(delta), false) = (block.as_delta(), named.is_empty()) {
+            let rows: Vec<usize> = named.iter().map(|place| place_parts(*place).1).collect();
+            let rows = delta.named_rows(&rows, projection)?;
+            rows.columns()
+                .iter()
+                .zip(&mut builders)
+                .try_for_each(|(rows, builder)| builder.append_array(rows, None))?;
         }
     }
     let order = places.values().iter().map(|place| wanted.binary_search(place).map_or(0, |at| at as u32));
@@ -62,10 +68,32 @@ pub(crate) fn rows_at(source: &ScanSource, places: &UInt64Array, projection: &[u
     Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
 }
 
+/// Appends the rows at `places` of one block, ascending, to a builder per column.
+fn append_rows(
+    block: &BlockSource,
+    places: &[u64],
+    projection: &[usize],
+    builders: &mut [ColumnBuilder],
+) -> Result<()> {
+    let mut columns = MorselColumns::open(block)?;
+    let (first, last) = (place_parts(places[0]).1, place_parts(places[places.len() - 1]).1);
+    let rows = first..last + 1;
+    let mut mask = Mask::none(rows.len());
+    for &place in places {
+        let row = place_parts(place).1 - first;
+        mask.words[row / 64] |= 1 << (row % 64);
+    }
+    for (column, builder) in projection.iter().zip(builders) {
+        columns.append(*column, rows.clone(), Some((&mask, 0)), builder)?;
+    }
+    Ok(())
+}
+
 /// The place of the row with each key, of those that are not deleted. `columns` are the key's columns in the source.
 ///
 /// Blocks of segments are sorted by key: those whose fences, and zones whose bounds, rule out every wanted key are passed
-/// over, and in a zone few keys are found by binary search. Other rows are looked up in a table of the wanted keys.
+/// over, and in a zone few keys are found by binary search. Delta trees are searched for each key. Other rows are looked up in a table of the
+/// wanted keys.
 pub(crate) fn locate(source: &ScanSource, columns: &[usize], keys: &[ArrayRef]) -> Result<Vec<Option<u64>>> {
     let count = keys.first().map_or(0, |column| column.len());
     let mut found = vec![None; count];
@@ -81,6 +109,11 @@ pub(crate) fn locate(source: &ScanSource, columns: &[usize], keys: &[ArrayRef]) 
                 search.probe(number, block, 0, &keys, &mut found)?;
             }
             BlockRows::Column(column_block) => search.stored(number, block, column_block, &mut found)?,
+            BlockRows::Delta(rows, hidden) => search.delta(number, block, rows, hidden.as_deref(), &mut found)?,
+        }
+        // A key is in the table once.
+        if search.all_found(&found) {
+            break;
         }
     }
     for key in 0..count {
@@ -120,6 +153,46 @@ impl<'a> Search<'a> {
         let first = rows.iter().zip(0..).map(|(row, number)| *by_bytes.entry(Box::from(row.data())).or_insert(number));
         let first = first.collect();
         Ok(Search { keys, columns, order, converter, by_bytes, first })
+    }
+
+    /// Whether nothing is left to look for.
+    fn all_found(&self, found: &[Option<u64>]) -> bool {
+        self.first.iter().all(|&key| found[key as usize].is_some())
+    }
+
+    /// Looks in a delta tree.
+    fn delta(
+        &self,
+        number: usize,
+        block: &BlockSource,
+        rows: &MemBlock,
+        hidden: Option<&RowKeys>,
+        found: &mut [Option<u64>],
+    ) -> Result<()> {
+        let Some(delta) = rows.as_delta() else { return Ok(()) };
+        let Some(encoder) = &delta.table().encoder else { return Ok(()) };
+        let encode = |columns: &[ArrayRef]| encoder.encode_prefix(columns).ok();
+        // If some key has a NULL that the table cannot have, one by one.
+        let all = encode(self.keys);
+        for (key, found) in found.iter_mut().enumerate() {
+            if self.first[key] as usize != key || found.is_some() {
+                continue;
+            }
+            let one = if all.is_some() { None } else { encode(&row_of(self.keys, key)) };
+            let bytes = match (&all, &one) {
+                (Some(all), _) => all.get(key),
+                (None, Some(one)) => one.get(0),
+                (None, None) => continue,
+            };
+            if hidden.is_some_and(|hidden| hidden.contains(bytes)) {
+                continue;
+            }
+            let Some(row) = delta.row(bytes) else { continue };
+            if block.dead.as_ref().is_none_or(|dead| !dead.contains(delta.number(row))) {
+                *found = Some(place(number, row));
+            }
+        }
+        Ok(())
     }
 
     /// Wanted keys from `first` to `last`, as a range of `order`.
@@ -238,6 +311,10 @@ fn is_alive(block: &BlockSource, row: usize) -> bool {
 
 /// Order of row `i` of the columns `a` and row `j` of the columns `b`, NULLs last.
 fn compare_at(a: &[ArrayRef], i: usize, b: &[ArrayRef], j: usize) -> Ordering {
-    let one = |columns: &[ArrayRef], row: usize| columns.iter().map(|column| column.slice(row, 1)).collect::<Vec<_>>();
-    compare_keys(&one(a, i), &one(b, j))
+    compare_keys(&row_of(a, i), &row_of(b, j))
+}
+
+/// One row of some columns.
+fn row_of(columns: &[ArrayRef], row: usize) -> Vec<ArrayRef> {
+    columns.iter().map(|column| column.slice(row, 1)).collect()
 }

@@ -30,6 +30,8 @@ pub struct Scan {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) source: Arc<ScanSource>,
+    /// The source without regard to the conditions.
+    origin: Arc<ScanSource>,
     pub(super) rows: RowRange,
     pub(super) spec: ScanSpec,
     pub(super) schema: SchemaRef,
@@ -85,14 +87,16 @@ impl Scan {
     }
 
     /// Plans a scan of the rows in `range`.
-    pub(super) fn plan_range(source: Arc<ScanSource>, spec: ScanSpec, rows: RowRange) -> Result<Scan> {
-        check_columns(&spec, &source.schema)?;
+    pub(super) fn plan_range(origin: Arc<ScanSource>, spec: ScanSpec, rows: RowRange) -> Result<Scan> {
+        check_columns(&spec, &origin.schema)?;
+        let source = origin.decoded(&spec.predicates);
         let conditions = Condition::bind_all(&spec.predicates, &source.schema)?;
         let projected = spec.projection.iter().map(|column| source.schema.fields()[*column].clone());
         let place = spec.places.then(|| Arc::new(Field::new("place", DataType::UInt64, false)));
         let fields: Vec<_> = projected.chain(place).collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, source.schema.metadata().clone()));
-        let mut plan = Plan { source, rows, spec, schema, conditions, morsels: Vec::new(), zones: 0, zones_pruned: 0 };
+        let (morsels, zones, zones_pruned) = (Vec::new(), 0, 0);
+        let mut plan = Plan { source, origin, rows, spec, schema, conditions, morsels, zones, zones_pruned };
         plan.cut()?;
         Ok(Scan::over(Arc::new(plan)))
     }
@@ -128,7 +132,7 @@ impl Scan {
 
     /// A scan of the same rows (of the same key range, after [`Scan::split_by_key`]) under another spec.
     pub fn with_spec(&self, spec: ScanSpec) -> Result<Scan> {
-        Scan::plan_range(self.plan.source.clone(), spec, self.plan.rows.clone())
+        Scan::plan_range(self.plan.origin.clone(), spec, self.plan.rows.clone())
     }
 
     /// A reader that takes morsels from the shared queue, in block order if it is the only one.

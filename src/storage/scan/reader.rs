@@ -8,6 +8,7 @@ use super::place::place;
 use super::plan::{Morsel, Plan, Scan};
 use super::spec::ScanSpec;
 use crate::codec::{ColumnBuilder, Mask};
+use crate::delta::RowNames;
 use crate::error::{Error, Result};
 use crate::predicate::RowFilter;
 use crate::segment::ZONE_ROWS;
@@ -203,10 +204,11 @@ impl ScanReader {
                 return self.output.pass(columns, alive);
             }
         }
+        let names = self.scan.plan.source.blocks[current.block].names.as_ref();
         let metrics = &mut self.metrics;
         self.output.append(alive, |index, builder| {
             let Some(&column) = projection.get(index) else {
-                let places = places_of(current, rows.clone());
+                let places = places_of(current, rows.clone(), names);
                 return builder.append_array(&places, None);
             };
             if let Some((_, values)) = decoded.iter().find(|(decoded, _)| *decoded == column) {
@@ -220,9 +222,11 @@ impl ScanReader {
 }
 
 /// Places of the rows alive in a zone.
-fn places_of(current: &Current, rows: Range<usize>) -> ArrayRef {
+fn places_of(current: &Current, rows: Range<usize>, names: Option<&RowNames>) -> ArrayRef {
     let alive = rows.filter(|row| current.mask.get(row - current.base));
-    Arc::new(UInt64Array::from_iter_values(alive.map(|row| place(current.block, row))))
+    Arc::new(UInt64Array::from_iter_values(
+        alive.map(|row| place(current.block, names.map_or(row, |names| names[row] as usize))),
+    ))
 }
 
 /// Rows alive in a zone. Zones begin on a word of the mask, and bits past its end are clear.

@@ -19,7 +19,7 @@ type Parts = (Vec<Scan>, Vec<ArrayRef>);
 /// See [`Scan::split_by_key`].
 pub(super) fn split_by_key(plan: &Plan, parts: usize) -> Result<Option<Parts>> {
     let Some(key) = plan.source.clustered_by else { return Ok(None) };
-    let in_memory = |block: &super::source::BlockSource| matches!(block.rows, BlockRows::Mem(_));
+    let in_memory = |block: &super::source::BlockSource| !matches!(block.rows, BlockRows::Column(_));
     if parts < 2 || plan.source.blocks.iter().any(in_memory) {
         return Ok(None);
     }

@@ -7,6 +7,7 @@ mod concurrency;
 mod corruption;
 mod crash;
 mod deletes;
+mod delta;
 mod flush;
 mod full_disk;
 mod locks;

@@ -2,9 +2,27 @@
 
 #![cfg(loom)]
 
-use super::{Chain, Timestamp, Writer};
+use super::{Chain, Readers, Timestamp, Writer};
 use crate::epoch;
 use std::sync::Arc;
+
+/// Writes a version and keeps all others.
+fn put<T: crate::btree::Value>(writer: &mut Writer<Chain<T>>, key: &[u8], timestamp: u64, value: Option<T>) {
+    let readers = Readers { live: &[], published: Timestamp(0) };
+    assert!(writer.write(key, Timestamp(timestamp), value, readers, |_| true, &mut |_| {}));
+}
+
+/// Prunes; how many versions went.
+fn prune<T: crate::btree::Value>(
+    writer: &mut Writer<Chain<T>>,
+    key: &[u8],
+    live: &[Timestamp],
+    published: u64,
+) -> usize {
+    let mut removed = 0;
+    writer.prune(key, Readers { live, published: Timestamp(published) }, &mut |_| removed += 1);
+    removed
+}
 
 #[test]
 fn loom_reader_finds_its_version_while_others_go() {
@@ -13,7 +31,7 @@ fn loom_reader_finds_its_version_while_others_go() {
     builder.check(|| {
         let mut writer = Writer::<Chain<u64>>::new();
         for timestamp in [1, 2, 3] {
-            writer.write(b"k", Timestamp(timestamp), Some(timestamp));
+            put(&mut writer, b"k", timestamp, Some(timestamp));
         }
         let tree = Arc::clone(writer.tree());
         let reader = loom::thread::spawn(move || {
@@ -25,9 +43,9 @@ fn loom_reader_finds_its_version_while_others_go() {
             let newest = chain.newest(&guard).unwrap();
             assert_eq!(newest.value(), Some(&newest.timestamp().0));
         });
-        assert_eq!(writer.prune(b"k", &[Timestamp(1)], Timestamp(3)), 1);
-        writer.write(b"k", Timestamp(4), Some(4));
-        assert_eq!(writer.prune(b"k", &[Timestamp(1)], Timestamp(4)), 1);
+        assert_eq!(prune(&mut writer, b"k", &[Timestamp(1)], 3), 1);
+        put(&mut writer, b"k", 4, Some(4));
+        assert_eq!(prune(&mut writer, b"k", &[Timestamp(1)], 4), 1);
         reader.join().unwrap();
     });
 }

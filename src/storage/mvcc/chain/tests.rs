@@ -1,6 +1,6 @@
 //! Chains against a list of all versions.
 
-use super::{Chain, Timestamp, Writer};
+use super::{Chain, Readers, Timestamp, Writer};
 use crate::epoch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,12 +19,30 @@ fn read(writer: &Writer<Chain<Value>>, key: &[u8], timestamp: u64) -> Option<Opt
     Some(version.value().cloned())
 }
 
+/// Writes a version and keeps all others.
+fn put<T: crate::btree::Value>(writer: &mut Writer<Chain<T>>, key: &[u8], timestamp: u64, value: Option<T>) {
+    let readers = Readers { live: &[], published: Timestamp(0) };
+    assert!(writer.write(key, Timestamp(timestamp), value, readers, |_| true, &mut |_| {}));
+}
+
+/// Prunes; how many versions went.
+fn prune<T: crate::btree::Value>(
+    writer: &mut Writer<Chain<T>>,
+    key: &[u8],
+    live: &[Timestamp],
+    published: u64,
+) -> usize {
+    let mut removed = 0;
+    writer.prune(key, Readers { live, published: Timestamp(published) }, &mut |_| removed += 1);
+    removed
+}
+
 #[test]
 fn reader_gets_the_version_of_its_time() {
     let mut writer = Writer::new();
-    writer.write(b"k", Timestamp(9), value("a"));
-    writer.write(b"k", Timestamp(17), value("b"));
-    writer.write(b"k", Timestamp(42), None);
+    put(&mut writer, b"k", 9, value("a"));
+    put(&mut writer, b"k", 17, value("b"));
+    put(&mut writer, b"k", 42, None);
     assert_eq!(read(&writer, b"k", 8), None);
     assert_eq!(read(&writer, b"k", 9), Some(value("a")));
     assert_eq!(read(&writer, b"k", 41), Some(value("b")));
@@ -35,34 +53,52 @@ fn reader_gets_the_version_of_its_time() {
 fn pruning_takes_what_nobody_sees_from_the_middle() {
     let mut writer = Writer::new();
     for (timestamp, text) in [(9, "a"), (17, "b"), (30, "c"), (42, "d")] {
-        writer.write(b"k", Timestamp(timestamp), value(text));
+        put(&mut writer, b"k", timestamp, value(text));
     }
     let live = [Timestamp(10), Timestamp(42)];
-    assert_eq!(writer.prune(b"k", &live, Timestamp(42)), 2);
+    assert_eq!(prune(&mut writer, b"k", &live, 42), 2);
     assert_eq!(read(&writer, b"k", 10), Some(value("a")));
     assert_eq!(read(&writer, b"k", 42), Some(value("d")));
-    assert_eq!(writer.prune(b"k", &live, Timestamp(42)), 0);
+    assert_eq!(prune(&mut writer, b"k", &live, 42), 0);
 }
 
 #[test]
 fn pruning_keeps_what_coming_snapshots_see() {
     let mut writer = Writer::new();
-    writer.write(b"k", Timestamp(9), value("a"));
-    writer.write(b"k", Timestamp(17), value("b"));
+    put(&mut writer, b"k", 9, value("a"));
+    put(&mut writer, b"k", 17, value("b"));
     // 17 is not published: the next snapshot may be at 12.
-    assert_eq!(writer.prune(b"k", &[], Timestamp(12)), 0);
+    assert_eq!(prune(&mut writer, b"k", &[], 12), 0);
     assert_eq!(read(&writer, b"k", 12), Some(value("a")));
-    assert_eq!(writer.prune(b"k", &[], Timestamp(17)), 1);
+    assert_eq!(prune(&mut writer, b"k", &[], 17), 1);
 }
 
 #[test]
 fn deleted_key_goes_when_all_know() {
     let mut writer = Writer::new();
-    writer.write(b"k", Timestamp(9), value("a"));
-    writer.write(b"k", Timestamp(17), None);
-    assert_eq!(writer.prune(b"k", &[Timestamp(16)], Timestamp(20)), 0);
-    assert_eq!(writer.prune(b"k", &[Timestamp(17)], Timestamp(20)), 2);
+    put(&mut writer, b"k", 9, value("a"));
+    put(&mut writer, b"k", 17, None);
+    assert_eq!(prune(&mut writer, b"k", &[Timestamp(16)], 20), 0);
+    assert_eq!(prune(&mut writer, b"k", &[Timestamp(17)], 20), 2);
     assert_eq!(writer.tree().len(), 0);
+}
+
+#[test]
+fn versions_taken_back_leave_what_was_there_before() {
+    let mut writer = Writer::new();
+    put(&mut writer, b"k", 9, value("a"));
+    put(&mut writer, b"k", 17, value("b"));
+    put(&mut writer, b"k", 18, None);
+    put(&mut writer, b"new", 17, value("c"));
+    let mut removed = 0;
+    writer.take_back(b"k", Timestamp(17), &mut |_| removed += 1);
+    writer.take_back(b"new", Timestamp(17), &mut |_| removed += 1);
+    assert_eq!((removed, writer.tree().len()), (3, 1));
+    assert_eq!(read(&writer, b"k", 40), Some(value("a")));
+    let readers = Readers { live: &[], published: Timestamp(0) };
+    assert!(!writer.write(b"k", Timestamp(17), None, readers, |newest| newest.is_none(), &mut |_| {}));
+    put(&mut writer, b"k", 17, value("d"));
+    assert_eq!(read(&writer, b"k", 17), Some(value("d")));
 }
 
 #[test]
@@ -76,7 +112,7 @@ fn random_pruning_changes_no_answer() {
                 0 | 1 => {
                     let timestamp = published + random.u64(1..4);
                     let text = (random.u8(..4) > 0).then(|| timestamp.to_string());
-                    writer.write(b"k", Timestamp(timestamp), text.as_deref().and_then(value));
+                    put(&mut writer, b"k", timestamp, text.as_deref().and_then(value));
                     all.push((timestamp, text));
                     published = timestamp;
                 }
@@ -85,7 +121,7 @@ fn random_pruning_changes_no_answer() {
                     if !live.is_empty() && random.bool() {
                         live.remove(random.usize(..live.len()));
                     }
-                    writer.prune(b"k", &live, Timestamp(published));
+                    prune(&mut writer, b"k", &live, published);
                 }
             }
             for snapshot in live.iter().map(|live| live.0).chain([published, published + 5]) {
@@ -97,8 +133,8 @@ fn random_pruning_changes_no_answer() {
         }
         // All that is left once nobody looks is the newest version.
         live.clear();
-        writer.prune(b"k", &live, Timestamp(published));
-        assert_eq!(writer.prune(b"k", &live, Timestamp(published)), 0);
+        prune(&mut writer, b"k", &live, published);
+        assert_eq!(prune(&mut writer, b"k", &live, published), 0);
     }
 }
 
@@ -112,7 +148,7 @@ fn readers_keep_their_versions_while_the_writer_prunes() {
     let mut writer = Writer::<Chain<u64>>::new();
     let tree = writer.tree().clone();
     for key in 0..KEYS {
-        writer.write(&key.to_be_bytes(), Timestamp(1 + key), Some(1 + key));
+        put(&mut writer, &key.to_be_bytes(), 1 + key, Some(1 + key));
     }
     let published = AtomicU64::new(KEYS);
     let announced: [AtomicU64; READERS] = std::array::from_fn(|_| AtomicU64::new(u64::MAX));
@@ -141,18 +177,18 @@ fn readers_keep_their_versions_while_the_writer_prunes() {
         }
         for timestamp in KEYS + 1..=rounds {
             let key = (timestamp - 1) % KEYS;
-            writer.write(&key.to_be_bytes(), Timestamp(timestamp), Some(timestamp));
+            put(&mut writer, &key.to_be_bytes(), timestamp, Some(timestamp));
             published.store(timestamp, Ordering::SeqCst);
             let mut live: Vec<Timestamp> = announced.iter().map(|at| Timestamp(at.load(Ordering::SeqCst))).collect();
             live.sort_unstable();
             // A reader between its two announcements may take any snapshot up to now: leave all.
             if live[0] != Timestamp(0) {
-                writer.prune(&key.to_be_bytes(), &live, Timestamp(timestamp));
+                prune(&mut writer, &key.to_be_bytes(), &live, timestamp);
             }
         }
     });
     for key in 0..KEYS {
-        writer.prune(&key.to_be_bytes(), &[], Timestamp(rounds));
-        assert_eq!(writer.prune(&key.to_be_bytes(), &[], Timestamp(rounds)), 0);
+        prune(&mut writer, &key.to_be_bytes(), &[], rounds);
+        assert_eq!(prune(&mut writer, &key.to_be_bytes(), &[], rounds), 0);
     }
 }
