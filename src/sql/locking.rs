@@ -4,8 +4,12 @@ use crate::active::Active;
 use crate::error::{Error, Result};
 use crate::session::Run;
 use crate::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE};
+use crate::transaction::WriteTxn;
+use arrow::array::UInt64Array;
 use lightning_catalog::{CATALOG_TABLE, Table};
-use lightning_storage::{Error as StorageError, Locking, TableId, Waiting, Waker};
+use lightning_storage::{
+    Error as StorageError, IfLocked, KeyMode, Locking, Snapshot, TableId, Transaction, Waiting, Waker,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -18,6 +22,56 @@ pub(crate) struct Patience {
     /// The table the statement writes to, and its name.
     table: TableId,
     name: String,
+}
+
+/// Rows that a statement found, to be locked.
+#[derive(Debug)]
+pub(crate) struct FoundRows {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) table: TableId,
+    pub(crate) places: UInt64Array,
+    pub(crate) mode: KeyMode,
+    pub(crate) if_locked: IfLocked,
+    /// With SKIP LOCKED: how many are wanted.
+    pub(crate) most: usize,
+}
+
+/// Rows that are held, and as they were found.
+#[derive(Debug)]
+pub(crate) struct HeldRows {
+    /// How many of the rows were asked for.
+    pub(crate) tried: usize,
+    /// Numbers of those that somebody else has.
+    pub(crate) skipped: Vec<u32>,
+}
+
+impl WriteTxn {
+    /// Waits for locks on rows. `None`: somebody who was waited for has changed one, and the statement has to look again; where its level
+    /// keeps the snapshot that is 40001.
+    pub(crate) async fn hold(&mut self, patience: &Patience, rows: FoundRows) -> Result<Option<HeldRows>> {
+        let FoundRows { snapshot, table, mut places, mode, if_locked, most } = rows;
+        let (at, of) = (snapshot.clone(), places.clone());
+        let plan = move |txn: &mut Transaction| {
+            let locking = txn.lock_rows(&at, table, &of, mode, if_locked)?;
+            Ok(if if_locked == IfLocked::Skip { locking.at_most(most) } else { locking })
+        };
+        let mut locking = self.blocking(plan).await?;
+        patience.wait(&mut locking).await?;
+        let tried = locking.untried().map_or(places.len(), |row| row as usize);
+        places = places.slice(0, tried);
+        let held = HeldRows { tried, skipped: locking.skipped() };
+        let look = move |txn: &mut Transaction| {
+            let changed = txn.changed(&snapshot, table, &places)?;
+            let first = changed.into_iter().find(|row| held.skipped.binary_search(row).is_err());
+            let conflict = first.map(|row| txn.conflict(&snapshot, table, places.value(row as usize))).transpose()?;
+            Ok((held, conflict))
+        };
+        match self.blocking(look).await? {
+            (held, None) => Ok(Some(held)),
+            (_, Some(conflict)) if self.level()?.keeps_snapshot() => Err(conflict.into()),
+            (_, Some(_)) => Ok(None),
+        }
+    }
 }
 
 impl Run {

@@ -42,6 +42,8 @@ pub struct Locking {
     /// Rows of `keys` in the order they are locked in.
     order: Vec<u32>,
     next: usize,
+    /// How many rows are wanted.
+    most: usize,
     skipped: Vec<u32>,
     waiting: Option<Ticket>,
 }
@@ -61,6 +63,7 @@ impl Locking {
             if_locked: IfLocked::Wait,
             order: vec![],
             next: 0,
+            most: usize::MAX,
             skipped: vec![],
             waiting: None,
         }
@@ -78,6 +81,14 @@ impl Locking {
         Locking { table_if_locked, ..self }
     }
 
+    /// Passes over rows that are locked, in the order of the rows, until `most` of them are held. [`Locking::untried`] says how far it got.
+    /// Nothing is waited for, so the order is free.
+    pub fn at_most(self, most: usize) -> Locking {
+        let mut order = self.order;
+        order.sort_unstable();
+        Locking { order, most, if_locked: IfLocked::Skip, ..self }
+    }
+
     /// The table the locks are on.
     pub fn table(&self) -> TableId {
         self.table
@@ -88,6 +99,11 @@ impl Locking {
         let mut skipped = self.skipped.clone();
         skipped.sort_unstable();
         skipped
+    }
+
+    /// Number of the first row that was not asked for, since enough were held before it.
+    pub fn untried(&self) -> Option<u32> {
+        self.order.get(self.next).copied()
     }
 
     /// Takes what is free; true when nothing is left to take. Otherwise one of the wakers made by `wake` is called when somebody
@@ -154,6 +170,9 @@ impl Locking {
             return Some(LockRequest::Table { table: self.table, mode: self.table_mode });
         }
         let (keys, &row) = (self.keys.as_ref()?, self.order.get(self.next)?);
+        if self.most < usize::MAX && row as usize - self.skipped.len() >= self.most {
+            return None;
+        }
         Some(LockRequest::Key { table: self.table, key: keys.get(row as usize), mode: self.mode })
     }
 

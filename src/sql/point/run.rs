@@ -48,14 +48,8 @@ fn select(session: &Arc<Shared>, template: &Template, values: Values<'_>) -> Res
     let BoundAction::Select { projection, schema } = &binding.action else { return Ok(None) };
     let Some(key) = binding.key(values) else { return Ok(None) };
     let table = binding.table.storage_table();
-    let place = snapshot.locate(table, &key)?.into_iter().next().flatten();
-    let batches = match place {
-        Some(place) => {
-            let row = snapshot.rows_at(table, &UInt64Array::from(vec![place]), projection)?;
-            vec![client_batch(&row, schema)]
-        }
-        None => Vec::new(),
-    };
+    let (row, _) = snapshot.find(table, &key, projection)?;
+    let batches = if row.num_rows() > 0 { vec![client_batch(&row, schema)] } else { Vec::new() };
     let batches = futures::stream::iter(batches).boxed();
     Ok(Some(Outcome::Rows(RowStream { schema: Arc::clone(schema), batches, tag: "SELECT".to_owned() })))
 }

@@ -15,7 +15,7 @@ use super::modify::rows::memory;
 use super::modify::table::{Target, statement_table};
 use super::target::{Name, folded};
 use crate::error::{Error, Result};
-use crate::locking::Patience;
+use crate::locking::FoundRows;
 use crate::outcome::Outcome;
 use crate::parser::calls::identifier;
 use crate::parser::names::marked;
@@ -29,7 +29,7 @@ use crate::sqlstate::{
 };
 use crate::transaction::WriteTxn;
 use crate::{clauses, semantics};
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt64Array};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef, UInt64Type};
 use datafusion::datasource::MemTable;
@@ -43,7 +43,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::StreamExt;
 use lightning_catalog::{Relation, Table};
-use lightning_storage::{IfLocked, KeyMode, Snapshot, TableMode, Transaction};
+use lightning_storage::{IfLocked, KeyMode, TableMode};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -255,10 +255,11 @@ async fn fetch(
         schema.get_or_insert_with(|| batch.schema());
         // With SKIP LOCKED no more is locked than is returned.
         while batch.num_rows() > 0 && left > 0 {
-            let rows = batch.num_rows().min(left.saturating_add(skip));
-            let (now, later) = (batch.slice(0, rows), batch.slice(rows, batch.num_rows() - rows));
-            batch = later;
-            let Some(got) = lock_rows(scope, planned, shown, now, write).await? else { return Ok(None) };
+            let most = left.saturating_add(skip);
+            let Some((tried, got)) = lock_rows(scope, planned, shown, batch.clone(), most, write).await? else {
+                return Ok(None);
+            };
+            batch = batch.slice(tried, batch.num_rows() - tried);
             let passed = skip.min(got.num_rows());
             skip -= passed;
             let got = got.slice(passed, (got.num_rows() - passed).min(left));
@@ -276,66 +277,43 @@ async fn fetch(
     Ok(Some(Fetched { logical: logical.project(&columns)?, schema, batches, memory }))
 }
 
-/// Locks the rows of a batch; those that could be locked. `None`: one was changed meanwhile.
+/// Locks rows of a batch, `most` of them; how many it looked at, and those it has. `None`: one was changed meanwhile.
 async fn lock_rows(
     scope: &Scope<'_>,
     planned: &Planned,
     shown: usize,
     mut batch: RecordBatch,
+    most: usize,
     write: &mut WriteTxn,
-) -> Result<Option<RecordBatch>> {
+) -> Result<Option<(usize, RecordBatch)>> {
+    if planned.locked.first().is_none_or(|first| first.if_locked != IfLocked::Skip) {
+        batch = batch.slice(0, batch.num_rows().min(most));
+    }
+    let mut tried = batch.num_rows();
     for (number, locked) in planned.locked.iter().enumerate() {
-        let column = batch.column(shown + number).as_primitive::<UInt64Type>();
-        let places = UInt64Array::from_iter_values(column.iter().flatten());
         let patience = scope.run.patience(&locked.target.table);
-        let snapshot = &scope.context.storage;
-        let Some(skipped) = lock_places(snapshot, locked, &patience, &places, write).await? else { return Ok(None) };
-        if !skipped.is_empty() {
-            let mut place = 0;
-            let kept: BooleanArray = (0..batch.num_rows())
-                .map(|row| {
-                    let is_there = !column.is_null(row);
-                    let is_kept = !is_there || skipped.binary_search(&place).is_err();
-                    place += u32::from(is_there);
-                    Some(is_kept)
-                })
-                .collect();
-            batch = filter_record_batch(&batch, &kept)?;
+        let rows = FoundRows {
+            snapshot: scope.context.storage.clone(),
+            table: locked.target.table.storage_table(),
+            places: batch.column(shown + number).as_primitive::<UInt64Type>().clone(),
+            mode: locked.mode,
+            if_locked: locked.if_locked,
+            most: if number == 0 { most } else { usize::MAX },
+        };
+        let table = rows.table;
+        // A table that is about to go is waited for in any case.
+        write.lock(&patience, |txn| Ok(txn.lock_table(table, TableMode::AccessShare))).await?;
+        let Some(held) = write.hold(&patience, rows).await? else { return Ok(None) };
+        if number == 0 {
+            tried = held.tried;
+        }
+        batch = batch.slice(0, held.tried);
+        if !held.skipped.is_empty() {
+            let kept = (0..batch.num_rows() as u32).map(|row| Some(held.skipped.binary_search(&row).is_err()));
+            batch = filter_record_batch(&batch, &kept.collect::<BooleanArray>())?;
         }
     }
-    Ok(Some(batch))
-}
-
-/// Numbers of the places that were passed over. `None`: one was changed meanwhile.
-async fn lock_places(
-    snapshot: &Snapshot,
-    locked: &Locked,
-    patience: &Patience,
-    places: &UInt64Array,
-    write: &mut WriteTxn,
-) -> Result<Option<Vec<u32>>> {
-    let table = locked.target.table.storage_table();
-    let (mode, if_locked) = (locked.mode, locked.if_locked);
-    let (at, of) = (snapshot.clone(), places.clone());
-    // A table that is about to go is waited for in any case.
-    write.lock(patience, |txn| Ok(txn.lock_table(table, TableMode::AccessShare))).await?;
-    let mut locking = write.blocking(move |txn| Ok(txn.lock_rows(&at, table, &of, mode, if_locked)?)).await?;
-    patience.wait(&mut locking).await?;
-    let skipped = locking.skipped();
-    let (at, of, passed) = (snapshot.clone(), places.clone(), skipped.clone());
-    let changed = move |txn: &mut Transaction| {
-        let changed = txn.changed(&at, table, &of)?;
-        let first = changed.into_iter().find(|row| passed.binary_search(row).is_err());
-        Ok(match first {
-            Some(row) => Some(txn.conflict(&at, table, of.value(row as usize))?),
-            None => None,
-        })
-    };
-    match write.blocking(changed).await? {
-        None => Ok(Some(skipped)),
-        Some(conflict) if write.level()?.keeps_snapshot() => Err(conflict.into()),
-        Some(_) => Ok(None),
-    }
+    Ok(Some((tried, batch)))
 }
 
 fn mode_of(strength: &str) -> KeyMode {

@@ -5,6 +5,7 @@
 //! 40001, for their snapshot stays.
 
 use crate::error::{Error, Result};
+use crate::locking::FoundRows;
 use crate::session::Run;
 use crate::sqlstate::SERIALIZATION_FAILURE;
 use crate::transaction::WriteTxn;
@@ -47,36 +48,19 @@ impl Change {
         let mode = if new_keys.is_some() || self.rows.is_empty() { KeyMode::Update } else { KeyMode::NoKeyUpdate };
         write.lock(&patience, |txn| Ok(txn.lock_table(table, TableMode::RowExclusive))).await?;
         if !places.is_empty() {
-            let (snapshot, places) = (snapshot.clone(), places.clone());
-            let plan = move |txn: &mut lightning_storage::Transaction| {
-                Ok(txn.lock_rows(&snapshot, table, &places, mode, IfLocked::Wait)?)
-            };
-            let mut locking = write.blocking(plan).await?;
-            patience.wait(&mut locking).await?;
+            let snapshot = snapshot.clone();
+            let rows = FoundRows { snapshot, table, places, mode, if_locked: IfLocked::Wait, most: usize::MAX };
+            if write.hold(&patience, rows).await?.is_none() {
+                return Ok(false);
+            }
         }
-        if let Some(keys) = &new_keys {
-            write.lock(&patience, |txn| txn.lock_keys(table, keys, KeyMode::Update)).await?;
+        if let Some(keys) = new_keys {
+            write.lock(&patience, |txn| txn.lock_keys(table, &keys, KeyMode::Update)).await?;
+            if write.blocking(move |txn| Ok(txn.was_written(&snapshot, table, &keys)?)).await? {
+                return if write.level()?.keeps_snapshot() { self.taken_since(write).await } else { Ok(false) };
+            }
         }
-        let keeps_snapshot = write.level()?.keeps_snapshot();
-        let (is_unchanged, conflict) = write
-            .blocking(move |txn| {
-                let changed = txn.changed(&snapshot, table, &places)?;
-                if let Some(&first) = changed.first() {
-                    return Ok((false, Some(txn.conflict(&snapshot, table, places.value(first as usize))?)));
-                }
-                let taken = match &new_keys {
-                    Some(keys) => txn.was_written(&snapshot, table, keys)?,
-                    None => false,
-                };
-                Ok((!taken, None))
-            })
-            .await?;
-        match (is_unchanged, conflict) {
-            (false, Some(conflict)) if keeps_snapshot => Err(conflict.into()),
-            (false, None) if keeps_snapshot => self.taken_since(write).await,
-            (false, _) => Ok(false),
-            (true, _) => self.check_keys().await.map(|()| true),
-        }
+        self.check_keys().await.map(|()| true)
     }
 
     /// Keys of the new rows, when they may be new.

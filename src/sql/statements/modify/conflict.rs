@@ -13,6 +13,7 @@ use super::table::Target;
 use super::{Scope, returning};
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
+use crate::locking::FoundRows;
 use crate::outcome::Outcome;
 use crate::parser::calls::identifier;
 use crate::plan::named_query_plan;
@@ -38,7 +39,7 @@ use datafusion::sql::sqlparser::ast::{
     ConflictTarget, DoUpdate, Expr, Insert, OnConflictAction, OnInsert, Query, TableObject, Value,
 };
 use lightning_catalog::Table;
-use lightning_storage::{IfLocked, KeyMode, Snapshot, Transaction};
+use lightning_storage::{IfLocked, KeyMode, Snapshot};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -313,22 +314,15 @@ async fn stay(
     if taken.is_empty() {
         return Ok(true);
     }
-    let (id, places) = (table.storage_table(), UInt64Array::from(taken));
-    let (at, of) = (snapshot.clone(), places.clone());
-    let lock = move |txn: &mut Transaction| Ok(txn.lock_rows(&at, id, &of, KeyMode::Share, IfLocked::Wait)?);
-    let mut locking = write.blocking(lock).await?;
-    run.patience(table).wait(&mut locking).await?;
-    let at = snapshot.clone();
-    let conflict = write
-        .blocking(move |txn| match txn.changed(&at, id, &places)?.first() {
-            Some(row) => Ok(Some(txn.conflict(&at, id, places.value(*row as usize))?)),
-            None => Ok(None),
-        })
-        .await?;
-    match conflict {
-        Some(conflict) if write.level()?.keeps_snapshot() => Err(conflict.into()),
-        conflict => Ok(conflict.is_none()),
-    }
+    let rows = FoundRows {
+        snapshot: snapshot.clone(),
+        table: table.storage_table(),
+        places: UInt64Array::from(taken),
+        mode: KeyMode::Share,
+        if_locked: IfLocked::Wait,
+        most: usize::MAX,
+    };
+    Ok(write.hold(&run.patience(table), rows).await?.is_some())
 }
 
 fn twice() -> Error {
