@@ -14,7 +14,7 @@ use crate::mem::{MemBlock, MemList};
 use crate::rewrite::Rewritten;
 use crate::scan::{BlockSource, ScanSource};
 use crate::statistics::TableStatistics;
-use crate::stored::{SegmentList, StoredSegment};
+use crate::stored::{Blocks, SegmentList, StoredSegment};
 use crate::table::{Table, TableInfo};
 use arrow::array::{ArrayRef, RecordBatch};
 use std::sync::{Arc, OnceLock};
@@ -154,18 +154,45 @@ impl Layout {
 
     /// What a scan at `snapshot` reads: segments in block order, then memory.
     pub(crate) fn source(&self, snapshot: Timestamp) -> Result<ScanSource> {
-        self.check()?;
-        let stored = self.stored.blocks(&self.table.key)?;
-        let columns = stored.blocks.iter().cloned().map(BlockSource::column);
-        let mem = self.sealed.blocks.iter().chain(&self.mem.blocks).map(BlockSource::mem);
-        let delta = self.delta.iter().map(|block| BlockSource::delta(block, &self.hidden));
+        let stored = self.stored_blocks()?;
         let clustered = stored.clustered && self.mem_rows() == 0;
+        let (_, blocks) = self.block_counts()?;
         Ok(ScanSource {
             schema: self.table.schema.clone(),
-            blocks: columns.chain(mem).map(|block| block.without(&self.dead)).chain(delta).collect(),
+            blocks: (0..blocks).filter_map(|number| self.block(number).transpose()).collect::<Result<_>>()?,
             snapshot,
             clustered_by: self.table.definition.key.first().copied().filter(|_| clustered),
         })
+    }
+
+    /// The blocks in segments, in block order.
+    pub(crate) fn stored_blocks(&self) -> Result<&Blocks> {
+        self.check()?;
+        self.stored.blocks(&self.table.key)
+    }
+
+    /// How many blocks are in segments, and how many there are.
+    pub(crate) fn block_counts(&self) -> Result<(usize, usize)> {
+        let stored = self.stored_blocks()?.blocks.len();
+        let in_memory = self.sealed.blocks.len() + self.mem.blocks.len() + usize::from(self.delta.is_some());
+        Ok((stored, stored + in_memory))
+    }
+
+    /// A block by its number in scan order.
+    pub(crate) fn block(&self, number: usize) -> Result<Option<BlockSource>> {
+        if let Some(block) = self.stored_blocks()?.blocks.get(number) {
+            return Ok(Some(BlockSource::column(block.clone()).without(&self.dead)));
+        }
+        Ok(self.mem_block(number)?.map(|block| match &self.delta {
+            Some(delta) if Arc::ptr_eq(delta, block) => BlockSource::delta(block, &self.hidden),
+            _ => BlockSource::mem(block).without(&self.dead),
+        }))
+    }
+
+    /// A block in memory by its number in scan order.
+    pub(crate) fn mem_block(&self, number: usize) -> Result<Option<&Arc<MemBlock>>> {
+        let stored = self.stored_blocks()?.blocks.len();
+        Ok(number.checked_sub(stored).and_then(|number| self.mem_blocks().nth(number)))
     }
 
     /// Columns `projection` of the rows with these keys, if they are all in the delta tree.

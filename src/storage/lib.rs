@@ -42,6 +42,7 @@ mod scan;
 mod key;
 
 // Who writes first, and what was written last.
+mod lookup;
 mod locks;
 mod recent;
 

@@ -9,6 +9,7 @@ use crate::budget::Reservation;
 use crate::dead::{BlockId, DeadRows};
 use crate::delta::{DeltaBlock, DeltaView};
 use crate::error::{Error, Result};
+use crate::key::{EncodedKeys, KeyEncoder};
 use crate::segment::{BLOCK_ROWS_MAX, ColumnSummary};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take};
@@ -29,6 +30,24 @@ pub(crate) struct MemBlock {
     pub(crate) bytes: usize,
     rows: MemRows,
     summary: OnceLock<Vec<ColumnSummary>>,
+    keys: OnceLock<SortedKeys>,
+}
+
+/// The keys of a block's rows, in key order.
+#[derive(Debug)]
+pub(crate) struct SortedKeys {
+    keys: EncodedKeys,
+    order: Vec<u32>,
+    _paid: Reservation,
+}
+
+impl SortedKeys {
+    /// The rows of `key`, deleted ones included.
+    pub(crate) fn rows_of(&self, key: &[u8]) -> impl Iterator<Item = usize> {
+        let first = self.order.partition_point(|&row| self.keys.get(row as usize) < key);
+        let rows = self.order[first..].iter().map(|&row| row as usize);
+        rows.take_while(move |&row| self.keys.get(row) == key)
+    }
 }
 
 /// The form of rows in memory.
@@ -71,7 +90,7 @@ impl MemBlock {
 
     fn of(rows: MemRows, bytes: usize) -> Arc<MemBlock> {
         let id = BlockId::Mem(NEXT_BLOCK.fetch_add(1, Ordering::Relaxed));
-        Arc::new(MemBlock { id, rows, bytes, summary: OnceLock::new() })
+        Arc::new(MemBlock { id, rows, bytes, summary: OnceLock::new(), keys: OnceLock::new() })
     }
 
     /// Rows.
@@ -105,6 +124,20 @@ impl MemBlock {
         }
         let computed = self.batch().columns().iter().map(ColumnSummary::of).collect::<Result<_>>()?;
         Ok(self.summary.get_or_init(|| computed))
+    }
+
+    /// Its keys, sorted on first use: those of columns `key`, as `encoder` makes them.
+    pub(crate) fn keys(&self, key: &[usize], encoder: &KeyEncoder) -> Result<&SortedKeys> {
+        if let Some(known) = self.keys.get() {
+            return Ok(known);
+        }
+        let columns: Vec<ArrayRef> = key.iter().map(|&column| self.batch().column(column).clone()).collect();
+        let keys = encoder.encode_prefix(&columns)?;
+        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
+        order.sort_by(|&a, &b| keys.get(a as usize).cmp(keys.get(b as usize)));
+        let paid = self.account().budget().register("sorted keys");
+        paid.grow(keys.total_bytes() + order.len() * size_of::<u32>());
+        Ok(self.keys.get_or_init(|| SortedKeys { keys, order, _paid: paid }))
     }
 
     /// Another block of some of its rows.

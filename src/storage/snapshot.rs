@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, TableId, Timestamp};
+use crate::lookup::{locate, rows_at};
 use crate::mem::MemBlock;
 use crate::predicate::Predicate;
 use crate::reads::ReadLog;
-use crate::scan::{Scan, ScanSpec, locate, rows_at};
+use crate::scan::{Scan, ScanSpec};
 use crate::segment::ColumnBlock;
 use crate::statistics::TableStatistics;
 use crate::table::TableInfo;
@@ -87,8 +88,7 @@ impl Snapshot {
         if layout.table.has_row_numbers() {
             return Err(Error::Unsupported(format!("table {table} has no key to find rows by")));
         }
-        let source = layout.source(self.version.timestamp)?;
-        locate(&source, &layout.table.key, keys)
+        locate(layout, keys)
     }
 
     /// Columns `projection` of the rows with these keys, which are as for [`Snapshot::locate`], and for each row the number of its key,
@@ -108,7 +108,7 @@ impl Snapshot {
     /// Columns `projection` of the rows at `places` of this snapshot, in the order asked for.
     pub fn rows_at(&self, table: TableId, places: &UInt64Array, projection: &[usize]) -> Result<RecordBatch> {
         let layout = self.version.layout(table)?;
-        rows_at(&layout.source(self.version.timestamp)?, places, projection)
+        rows_at(layout, places, projection)
     }
 
     /// The version seen.

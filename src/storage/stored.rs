@@ -7,6 +7,8 @@
 use crate::context::Context;
 use crate::error::Result;
 use crate::ids::{Lsn, SegmentId, Timestamp};
+use crate::key::KeyEncoder;
+use crate::lookup::Fences;
 use crate::segment::{BLOCK_ROWS_MAX, ColumnBlock, ColumnSummary, Segment, SegmentMeta, compare, segment_file_name};
 use arrow::array::{Array, ArrayRef};
 use std::cmp::Ordering as Order;
@@ -114,7 +116,7 @@ pub(crate) struct SegmentList {
     pub(crate) segments: Vec<Arc<StoredSegment>>,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
-    blocks: OnceLock<Arc<Blocks>>,
+    blocks: OnceLock<Blocks>,
     summary: OnceLock<Arc<Vec<ColumnSummary>>>,
 }
 
@@ -125,6 +127,18 @@ pub(crate) struct Blocks {
     pub(crate) blocks: Vec<Arc<ColumnBlock>>,
     /// Whether keys ascend from block to block.
     pub(crate) clustered: bool,
+    fences: OnceLock<Option<Fences>>,
+}
+
+impl Blocks {
+    /// Their first and last keys, as `encoder` makes them; put together on first use. `None` when a block has none.
+    pub(crate) fn fences(&self, encoder: &KeyEncoder) -> Result<Option<&Fences>> {
+        if let Some(known) = self.fences.get() {
+            return Ok(known.as_ref());
+        }
+        let fences = Fences::of(&self.blocks, encoder)?;
+        Ok(self.fences.get_or_init(|| fences).as_ref())
+    }
 }
 
 impl SegmentList {
@@ -142,16 +156,16 @@ impl SegmentList {
     }
 
     /// The blocks; opens the segments on first use.
-    pub(crate) fn blocks(&self, key: &[usize]) -> Result<Arc<Blocks>> {
+    pub(crate) fn blocks(&self, key: &[usize]) -> Result<&Blocks> {
         if let Some(known) = self.blocks.get() {
-            return Ok(known.clone());
+            return Ok(known);
         }
         let mut blocks = vec![];
         for stored in &self.segments {
             blocks.extend(stored.segment.blocks()?);
         }
         let clustered = !key.is_empty() && order_by_key(&mut blocks)?;
-        Ok(self.blocks.get_or_init(|| Arc::new(Blocks { blocks, clustered })).clone())
+        Ok(self.blocks.get_or_init(|| Blocks { blocks, clustered, fences: OnceLock::new() }))
     }
 
     /// Statistics of all rows, per column; reads the segments' summaries on first use.

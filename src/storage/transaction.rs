@@ -12,9 +12,10 @@ use crate::key::EncodedKeys;
 use crate::layout::Purpose;
 use crate::locking::{IfLocked, Locking};
 use crate::locks::{KeyMode, LockOwner, Mark, TableMode};
+use crate::lookup::rows_at;
 use crate::mem::{MemBlock, MemList, batch_bytes};
 use crate::reads::{ReadLog, Reads, Registration};
-use crate::scan::{BlockSource, place_parts, rows_at};
+use crate::scan::{BlockSource, place_parts};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::snapshot::Snapshot;
 use crate::table::{Table, TableDefinition};
@@ -174,14 +175,18 @@ impl Transaction {
         if places.len() > Self::LOCKED_KEYS_MAX || layout.table.encoder.is_none() {
             return Ok(self.lock_table_alone(table));
         }
-        let source = layout.source(snapshot.timestamp())?;
-        let keys = rows_at(&source, places, &layout.table.key)?;
+        let keys = rows_at(layout, places, &layout.table.key)?;
         let writes = self.writes.tables.get(&table);
-        let is_own = |place: u64| {
-            let block = source.blocks.get(place_parts(place).0);
-            block.is_some_and(|block| writes.is_some_and(|writes| writes.is_own(block.id)))
-        };
-        let wanted = (0u32..).zip(places.values()).filter(|(_, place)| !is_own(**place)).map(|(row, _)| row).collect();
+        let mut wanted = Vec::with_capacity(places.len());
+        for (row, &place) in (0u32..).zip(places.values()) {
+            let Some(writes) = writes else {
+                wanted.push(row);
+                continue;
+            };
+            if !layout.block(place_parts(place).0)?.is_some_and(|block| writes.is_own(block.id)) {
+                wanted.push(row);
+            }
+        }
         let keys = encode(&layout.table, keys.columns())?;
         Ok(self.lock_table(table, TableMode::RowShare).with_keys(keys, wanted, mode, if_locked))
     }
@@ -241,7 +246,7 @@ impl Transaction {
             return Ok(doubtful);
         }
         let places = doubtful.iter().map(|row| places.value(*row as usize));
-        let keys = rows_at(&source, &UInt64Array::from_iter_values(places), &layout.table.key)?;
+        let keys = rows_at(layout, &UInt64Array::from_iter_values(places), &layout.table.key)?;
         let keys = encode(&layout.table, keys.columns())?;
         let recent = &self.engine.context().recent;
         let is_changed = |at: usize| {
@@ -270,7 +275,7 @@ impl Transaction {
         if layout.table.has_row_numbers() {
             return Ok(Error::Conflict { table, key: vec![], is_deleted: false });
         }
-        let keys = rows_at(&layout.source(snapshot.timestamp())?, &UInt64Array::from(vec![place]), &layout.table.key)?;
+        let keys = rows_at(layout, &UInt64Array::from(vec![place]), &layout.table.key)?;
         let shown = keys.columns().iter().map(|values| array_value_to_string(values, 0).unwrap_or_default());
         let now = Snapshot::new(self.engine.published()).locate(table, keys.columns());
         let is_deleted = now.is_ok_and(|places| places.iter().all(Option::is_none));
@@ -371,11 +376,10 @@ impl Transaction {
     /// Deletes rows by their places in `snapshot`, which must be one of this transaction's own since the last refresh. Rows
     /// named twice and rows that this transaction has deleted already are passed over; how many were deleted now.
     pub fn delete(&mut self, snapshot: &Snapshot, table: TableId, places: &UInt64Array) -> Result<u64> {
-        let (layout, timestamp) = (snapshot.version().layout(table)?, snapshot.timestamp());
+        let (layout, timestamp) = (snapshot.version().layout(table)?.clone(), snapshot.timestamp());
         if timestamp != self.base.timestamp {
             return Err(Error::Unsupported("a place belongs to the snapshot that was scanned".into()));
         }
-        let source = layout.source(timestamp)?;
         let key = self.table(table)?.key.clone();
         let account = self.engine.context().mem_account.clone();
         let mut places: Vec<u64> = places.values().to_vec();
@@ -387,8 +391,8 @@ impl Transaction {
         let delta_id = self.base.tables.get(&table).and_then(|layout| layout.delta_id());
         for of_block in places.chunk_by(|a, b| place_parts(*a).0 == place_parts(*b).0) {
             let (number, last) = place_parts(of_block[of_block.len() - 1]);
-            let has_rows = |block: &&BlockSource| of_block.iter().all(|place| block.has_row(place_parts(*place).1));
-            let block = source.blocks.get(number).filter(has_rows);
+            let has_rows = |block: &BlockSource| of_block.iter().all(|place| block.has_row(place_parts(*place).1));
+            let block = layout.block(number)?.filter(has_rows);
             let block = block.ok_or_else(|| Error::Unsupported(format!("no row at place {number}:{last}")))?;
             let is_own = self.writes_to(table)?.is_own(block.id);
             let delta = block.as_delta().filter(|_| delta_id == Some(block.id));
@@ -408,7 +412,7 @@ impl Transaction {
         }
         if !of_others.is_empty() {
             self.writes_to(table)?.read_at = timestamp;
-            let keys = rows_at(&source, &UInt64Array::from(of_others), &key)?;
+            let keys = rows_at(&layout, &UInt64Array::from(of_others), &key)?;
             let keys = MemBlock::new(&keys, &account)?;
             self.writes_to(table)?.deleted.add(keys);
         }

@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
 use crate::layout::{Layout, LayoutChange, Purpose};
 use crate::locks::{Acquired, KeyMode, LockOwner, LockRequest, Locks, TableMode};
+use crate::lookup::locate;
 use crate::mem::{MemBlock, MemList};
 use crate::recent::RecentWrites;
-use crate::scan::{locate, place_parts};
+use crate::scan::{BlockSource, place_parts};
 use crate::stored::StoredSegment;
 use crate::table::Table;
 use crate::version::Version;
@@ -154,12 +155,11 @@ impl TableWrites {
     }
 
     /// Finds those of the rows deleted that are in `layout`.
-    fn find_rows(&mut self, layout: &Layout, timestamp: Timestamp) -> Result<()> {
-        let source = layout.source(timestamp)?;
+    fn find_rows(&mut self, layout: &Layout) -> Result<()> {
         for keys in &self.deleted.blocks {
-            for place in locate(&source, &self.table.key, keys.batch().columns())?.into_iter().flatten() {
+            for place in locate(layout, keys.batch().columns())?.into_iter().flatten() {
                 let (block, row) = place_parts(place);
-                let block = &source.blocks[block];
+                let block = block_at(layout, block)?;
                 match block.as_delta() {
                     Some(delta) if layout.delta_id() == Some(block.id) => {
                         self.in_delta.insert(block.id, &delta.key(row));
@@ -183,16 +183,15 @@ impl TableWrites {
         let others: Vec<BlockId> = self.dead.blocks().map(|(block, _)| block).filter(|b| !self.is_own(*b)).collect();
         others.into_iter().for_each(|block| drop(self.dead.remove(block)));
         self.in_delta = DeltaDeletes::default();
-        let source = layout.source(version.timestamp)?;
         for keys in &self.deleted.blocks {
             let columns = keys.batch().columns();
             let encoded = self.table.encoder.as_ref().map(|e| e.encode_prefix(columns)).transpose()?;
-            let places = locate(&source, &self.table.key, columns)?;
+            let places = locate(layout, columns)?;
             for (row, place) in places.into_iter().enumerate() {
                 let Some((block, place_row)) = place.map(place_parts) else {
                     return Err(self.conflict(keys, row, true));
                 };
-                let block = &source.blocks[block];
+                let block = block_at(layout, block)?;
                 let is_in_delta = layout.delta_id() == Some(block.id);
                 // A row of the same key may be another one: deleted and inserted again.
                 let is_same = match (&encoded, layout.delta()) {
@@ -245,6 +244,11 @@ impl TableWrites {
     }
 }
 
+/// The block of a place that was found in `layout`.
+fn block_at(layout: &Layout, number: usize) -> Result<BlockSource> {
+    layout.block(number)?.ok_or_else(|| Error::Unsupported(format!("no block {number}")))
+}
+
 /// Everything a transaction has written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteSet {
@@ -277,7 +281,7 @@ impl WriteSet {
         for (id, writes) in &mut self.tables {
             let with_deletes = version.tables.get(id).filter(|_| writes.deleted.rows > 0);
             let Some(layout) = with_deletes.filter(|layout| layout.damage.is_none()).cloned() else { continue };
-            if let Err(error) = writes.find_rows(&layout, version.timestamp) {
+            if let Err(error) = writes.find_rows(&layout) {
                 version.tables.insert(*id, layout.damaged(error));
             }
         }

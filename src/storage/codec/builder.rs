@@ -18,7 +18,7 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow::compute::{cast, concat, take};
-use arrow::datatypes::{ArrowNativeType, ByteViewType, DataType};
+use arrow::datatypes::{ArrowNativeType, ByteViewType, DataType, ToByteSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,6 +30,19 @@ pub struct ColumnBuilder {
     values: Values,
     validity: NullBufferBuilder,
     rows: usize,
+}
+
+/// One value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Single<'a> {
+    /// NULL.
+    Null,
+    /// Whatever is an integer underneath, in the order of its type.
+    Integer(i128),
+    /// A string.
+    Bytes(&'a [u8]),
+    /// Anything else.
+    Other,
 }
 
 /// Values by physical form.
@@ -165,6 +178,45 @@ impl ColumnBuilder {
         self.validity.append_n_nulls(rows);
         self.rows += rows;
         Ok(())
+    }
+
+    /// The only value, where it can be had without making an array. The builder must have one row.
+    pub(crate) fn single(&self) -> Single<'_> {
+        debug_assert_eq!(self.rows, 1, "asked for the only one of so many values");
+        if !self.validity.is_valid(0) {
+            return Single::Null;
+        }
+        let is_unsigned = self.data_type.is_unsigned_integer();
+        match &self.values {
+            Values::W1(values) if is_unsigned => Single::Integer((values[0] as u8).into()),
+            Values::W2(values) if is_unsigned => Single::Integer((values[0] as u16).into()),
+            Values::W4(values) if is_unsigned => Single::Integer((values[0] as u32).into()),
+            Values::W8(values) if is_unsigned => Single::Integer((values[0] as u64).into()),
+            Values::W4(_) | Values::W8(_) if self.data_type.is_floating() => Single::Other,
+            Values::W1(values) => Single::Integer(values[0].into()),
+            Values::W2(values) => Single::Integer(values[0].into()),
+            Values::W4(values) => Single::Integer(values[0].into()),
+            Values::W8(values) => Single::Integer(values[0].into()),
+            Values::W16(values) => Single::Integer(values[0]),
+            Values::Views(views) => Single::Bytes(views.bytes(0)),
+            Values::Bits(_) | Values::Pieces(_) => Single::Other,
+        }
+    }
+
+    /// Forgets all rows.
+    pub(crate) fn clear(&mut self) {
+        match &mut self.values {
+            Values::W1(values) => values.clear(),
+            Values::W2(values) => values.clear(),
+            Values::W4(values) => values.clear(),
+            Values::W8(values) => values.clear(),
+            Values::W16(values) => values.clear(),
+            Values::Bits(values) => values.truncate(0),
+            Values::Views(views) => views.clear(),
+            Values::Pieces(pieces) => pieces.clear(),
+        }
+        self.validity = NullBufferBuilder::new(self.rows_expected);
+        self.rows = 0;
     }
 
     /// The column. The builder is empty afterwards.
@@ -322,6 +374,26 @@ impl Views {
     /// The views.
     pub(crate) fn views(&mut self) -> &mut Vec<u128> {
         &mut self.views
+    }
+
+    /// The bytes of a value.
+    fn bytes(&self, row: usize) -> &[u8] {
+        let view = &self.views[row];
+        let length = *view as u32 as usize;
+        if length <= 12 {
+            return &view.to_byte_slice()[4..4 + length];
+        }
+        let (buffer, offset) = ((*view >> 64) as u32 as usize, (*view >> 96) as usize);
+        match &self.open {
+            Some((open, bytes)) if *open == buffer => &bytes[offset..offset + length],
+            _ => &self.buffers[buffer][offset..offset + length],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.views.clear();
+        self.buffers.clear();
+        self.open = None;
     }
 
     /// Number under which views may point into `buffer`.

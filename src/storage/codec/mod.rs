@@ -56,6 +56,7 @@ mod choose;
 
 pub use bound::BoundPredicate;
 pub use builder::ColumnBuilder;
+pub(crate) use builder::Single;
 pub use choose::encode_chunk;
 pub use mask::Mask;
 pub use page::Page;

@@ -33,8 +33,8 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use place::{locate, place_parts, rows_at};
-pub(crate) use source::{BlockSource, ScanSource};
+pub(crate) use place::{place, place_parts};
+pub(crate) use source::{BlockRows, BlockSource, ScanSource};
 
 pub use metrics::ScanMetrics;
 pub use plan::Scan;

@@ -84,6 +84,12 @@ impl ZoneMap {
         Ok((ZoneMap { mins, maxs, nulls: counts }, whole))
     }
 
+    /// Whether a smallest value may be a cut string.
+    pub(crate) fn may_be_cut(&self) -> bool {
+        // A cut leaves whole characters, of at most four bytes.
+        (0..self.mins.len()).any(|zone| bytes_at(&self.mins, zone).is_some_and(|b| b.len() + 4 > BOUND_BYTES_MAX))
+    }
+
     /// Smallest value, largest value and NULLs of a zone.
     pub(crate) fn zone(&self, zone: usize) -> (Option<ArrayRef>, Option<ArrayRef>, usize) {
         let at = |values: &ArrayRef| (zone < values.len() && values.is_valid(zone)).then(|| values.slice(zone, 1));

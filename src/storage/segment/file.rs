@@ -19,6 +19,7 @@ use crate::dead::BlockId;
 use crate::error::{Error, Result};
 use crate::frames::{Contents, Frame, FrameKey, Frames};
 use crate::ids::{SegmentId, TableId};
+use crate::key::{EncodedKeys, KeyEncoder};
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
@@ -42,6 +43,8 @@ pub(crate) struct Segment {
 pub(super) struct Opened {
     pub(super) file: SegmentFile,
     pub(super) schema: SchemaRef,
+    /// Columns of the key.
+    key: Vec<usize>,
     pub(super) table: TableId,
     pub(super) blocks: Vec<BlockEntry>,
     summary: RecordPlace,
@@ -54,6 +57,8 @@ pub(super) struct BlockEntry {
     pub(super) footer: RecordPlace,
     pub(super) first_key: Vec<ArrayRef>,
     pub(super) last_key: Vec<ArrayRef>,
+    /// See [`ColumnBlock::zone_heads`].
+    pub(super) zone_heads: OnceLock<Option<EncodedKeys>>,
 }
 
 /// What [`Segment::verify`] saw.
@@ -145,13 +150,13 @@ impl Segment {
         let file = SegmentFile::new(&self.path, self.id, file)?;
         let trailer = file.trailer()?;
         let bytes = file.record(trailer.footer)?;
-        let (schema, blocks) =
+        let (schema, key, blocks) =
             read_footer(&bytes).map_err(|detail| file.corrupt(trailer.footer.offset, format!("footer: {detail}")))?;
         if blocks.len() != trailer.blocks as usize {
             return Err(file.corrupt(trailer.footer.offset, "footer and trailer disagree on the number of blocks"));
         }
         let (table, summary) = (trailer.table, trailer.summary);
-        Ok(self.opened.get_or_init(|| Opened { file, schema, table, blocks, summary }))
+        Ok(self.opened.get_or_init(|| Opened { file, schema, key, table, blocks, summary }))
     }
 }
 
@@ -215,6 +220,24 @@ impl ColumnBlock {
     pub(crate) fn fences(&self) -> Result<(&[ArrayRef], &[ArrayRef])> {
         let entry = &self.segment.opened()?.blocks[self.index];
         Ok((&entry.first_key, &entry.last_key))
+    }
+
+    /// The smallest value of the first key column in each zone, as keys of `encoder` begin with it; computed on first use. `None` when
+    /// the zone map has only beginnings of values.
+    pub(crate) fn zone_heads(&self, encoder: &KeyEncoder) -> Result<Option<&EncodedKeys>> {
+        let opened = self.segment.opened()?;
+        let known = &opened.blocks[self.index].zone_heads;
+        if let Some(heads) = known.get() {
+            return Ok(heads.as_ref());
+        }
+        let footer = self.footer()?;
+        let heads = match opened.key.first().and_then(|column| footer.columns.get(*column)) {
+            Some(column) if !column.zones.may_be_cut() => {
+                Some(encoder.encode_prefix(std::slice::from_ref(&column.zones.mins))?)
+            }
+            _ => None,
+        };
+        Ok(known.get_or_init(|| heads).as_ref())
     }
 
     /// Its metadata, read on first use.
@@ -286,7 +309,7 @@ pub(super) fn write_footer(
     Ok(())
 }
 
-type Footer = (SchemaRef, Vec<BlockEntry>);
+type Footer = (SchemaRef, Vec<usize>, Vec<BlockEntry>);
 
 fn read_footer(bytes: &[u8]) -> std::result::Result<Footer, Malformed> {
     let input = &mut ByteReader::new(bytes);
@@ -316,10 +339,10 @@ fn read_footer(bytes: &[u8]) -> std::result::Result<Footer, Malformed> {
             columns.map(|column| read_values(input, schema.field(*column).data_type()).and_then(one)).collect()
         };
         let (first_key, last_key) = (fence()?, fence()?);
-        blocks.push(BlockEntry { rows, footer, first_key, last_key });
+        blocks.push(BlockEntry { rows, footer, first_key, last_key, zone_heads: OnceLock::new() });
     }
     input.end()?;
-    Ok((schema, blocks))
+    Ok((schema, key, blocks))
 }
 
 fn one(values: ArrayRef) -> std::result::Result<ArrayRef, Malformed> {

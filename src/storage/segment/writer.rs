@@ -11,7 +11,7 @@ use crate::ids::{SegmentId, TableId};
 use arrow::datatypes::SchemaRef;
 use lightning_vfs::{File, OpenMode, Vfs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Name of a segment's file.
 pub(crate) fn segment_file_name(id: SegmentId) -> String {
@@ -109,7 +109,13 @@ impl SegmentWriter {
         let place = write_record(&mut out, &bytes.bytes, self.id, at);
         self.write(&out)?;
         let (first_key, last_key) = (block.first_key, block.last_key);
-        self.blocks.push(BlockEntry { rows: block.rows, footer: place, first_key, last_key });
+        self.blocks.push(BlockEntry {
+            rows: block.rows,
+            footer: place,
+            first_key,
+            last_key,
+            zone_heads: OnceLock::new(),
+        });
         Ok(())
     }
 

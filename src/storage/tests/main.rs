@@ -11,6 +11,7 @@ mod delta;
 mod flush;
 mod full_disk;
 mod locks;
+mod lookup;
 mod model;
 mod support;
 mod torture;

@@ -1,0 +1,20 @@
+//! Rows by key and by place, without a scan.
+//!
+//! A place ([`crate::scan::place`]) is the number of a block of a layout and a row of it. To find the row of a key, the delta tree is asked
+//! first, then each block in memory, then those blocks of segments whose first and last keys have it between them ([`Fences`]).
+//! In such a block, which is sorted, the zones' smallest values leave one zone or two to search: a few keys by binary search in the
+//! encoded pages, many in the decoded zone.
+//!
+//! Keys are compared as bytes ([`crate::key`]). Where a table's keys have no such form, all rows are looked through.
+//!
+//! A key has at most one live row in a layout, so the first one found is the one.
+
+mod fences;
+mod locate;
+mod rows;
+mod stored;
+mod value;
+
+pub(crate) use fences::Fences;
+pub(crate) use locate::locate;
+pub(crate) use rows::rows_at;

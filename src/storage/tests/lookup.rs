@@ -1,0 +1,171 @@
+//! Rows found by key, against a map of what was written: keys of all kinds, in blocks that overlap, with rows deleted and written again.
+
+use crate::support::*;
+use arrow::array::{
+    ArrayRef, AsArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+    UInt64Array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{Field, Int64Type, Schema};
+use fastrand::Rng;
+use lightning_storage::{Engine, TableDefinition, TableId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The key's columns of the key that a number stands for; different numbers are different keys.
+type Columns = fn(&[u64]) -> Vec<ArrayRef>;
+
+fn text(number: u64) -> String {
+    // Ends differ, beyond what zone maps keep; the character in the middle has four bytes.
+    format!("{}{}{:06}", "a".repeat(27 + (number % 3) as usize), ["", "🦀", "zz"][(number % 3) as usize], number)
+}
+
+fn shapes() -> Vec<(&'static str, Columns)> {
+    vec![
+        ("integer", |n| vec![Arc::new(Int64Array::from_iter_values(n.iter().map(|n| *n as i64 - 20_000)))]),
+        ("date and unsigned", |n| {
+            let days = n.iter().map(|n| (n % 3) as i32);
+            vec![
+                Arc::new(Date32Array::from_iter_values(days)),
+                Arc::new(UInt32Array::from_iter_values(n.iter().map(|n| u32::MAX - *n as u32))),
+            ]
+        }),
+        ("text", |n| vec![Arc::new(StringArray::from_iter_values(n.iter().map(|n| text(*n))))]),
+        ("text and integer", |n| {
+            vec![
+                Arc::new(StringArray::from_iter_values(n.iter().map(|n| text(n % 2)))),
+                Arc::new(Int32Array::from_iter_values(n.iter().map(|n| *n as i32))),
+            ]
+        }),
+        ("short text and NULLs", |n| {
+            let words = n.iter().map(|n| (n % 5 > 0).then(|| format!("{}", n % 5)));
+            vec![
+                Arc::new(StringArray::from_iter(words)),
+                Arc::new(Int64Array::from_iter_values(n.iter().map(|n| *n as i64))),
+            ]
+        }),
+        ("float", |n| {
+            let value = |n: &u64| if *n == 0 { f64::NAN } else { *n as f64 / 8.0 - 1000.0 };
+            vec![Arc::new(Float64Array::from_iter_values(n.iter().map(value)))]
+        }),
+    ]
+}
+
+fn batch(columns: Columns, rows: &[(u64, i64)]) -> RecordBatch {
+    let numbers: Vec<u64> = rows.iter().map(|row| row.0).collect();
+    let keys = columns(&numbers);
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)));
+    let field = |(number, array): (usize, &ArrayRef)| {
+        Field::new(
+            format!("k{number}"),
+            array.data_type().clone(),
+            matches!(array.data_type(), arrow::datatypes::DataType::Utf8),
+        )
+    };
+    let fields: Vec<Field> = keys.iter().enumerate().map(field).collect();
+    let fields = fields.into_iter().chain([Field::new("value", values.data_type().clone(), false)]);
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    RecordBatch::try_new(schema, keys.into_iter().chain([values]).collect()).unwrap()
+}
+
+struct Case {
+    engine: Arc<Engine>,
+    table: TableId,
+    columns: Columns,
+    rows: BTreeMap<u64, i64>,
+}
+
+impl Case {
+    /// Writes the rows of `numbers`, replacing those that are there.
+    fn write(&mut self, numbers: impl Iterator<Item = u64>, value: i64) {
+        let rows: BTreeMap<u64, i64> = numbers.map(|number| (number, value + number as i64)).collect();
+        // Not in the order of their keys.
+        let list: Vec<(u64, i64)> = rows.iter().rev().map(|(number, value)| (*number, *value)).collect();
+        let mut txn = self.engine.begin();
+        let snapshot = txn.snapshot();
+        let old = snapshot.locate(self.table, &self.keys(&list)).unwrap();
+        txn.delete(&snapshot, self.table, &UInt64Array::from_iter_values(old.into_iter().flatten())).unwrap();
+        txn.append(self.table, batch(self.columns, &list)).unwrap();
+        txn.commit().unwrap();
+        self.rows.extend(rows);
+    }
+
+    fn delete(&mut self, numbers: impl Iterator<Item = u64>) {
+        let numbers: Vec<(u64, i64)> = numbers.map(|number| (number, 0)).collect();
+        let mut txn = self.engine.begin();
+        let snapshot = txn.snapshot();
+        let places = snapshot.locate(self.table, &self.keys(&numbers)).unwrap();
+        txn.delete(&snapshot, self.table, &UInt64Array::from_iter_values(places.into_iter().flatten())).unwrap();
+        txn.commit().unwrap();
+        self.rows.retain(|number, _| numbers.binary_search(&(*number, 0)).is_err());
+    }
+
+    fn keys(&self, rows: &[(u64, i64)]) -> Vec<ArrayRef> {
+        (self.columns)(&rows.iter().map(|row| row.0).collect::<Vec<_>>())
+    }
+
+    /// Looks for `count` keys at once.
+    fn check(&self, random: &mut Rng, count: usize, end: u64) {
+        let wanted: Vec<(u64, i64)> = (0..count).map(|_| (random.u64(..end), 0)).collect();
+        let (snapshot, keys) = (self.engine.snapshot(), self.keys(&wanted));
+        let places = snapshot.locate(self.table, &keys).unwrap();
+        let expected: Vec<Option<i64>> = wanted.iter().map(|(number, _)| self.rows.get(number).copied()).collect();
+        let found: Vec<bool> = places.iter().map(Option::is_some).collect();
+        assert_eq!(found, expected.iter().map(Option::is_some).collect::<Vec<_>>(), "{wanted:?}");
+        let there = UInt64Array::from_iter_values(places.into_iter().flatten());
+        let values = snapshot.rows_at(self.table, &there, &[keys.len()]).unwrap();
+        let values = values.column(0).as_primitive::<Int64Type>().values().to_vec();
+        assert_eq!(values, expected.iter().flatten().copied().collect::<Vec<_>>());
+        let (rows, numbers) = snapshot.find(self.table, &keys, &[keys.len()]).unwrap();
+        assert_eq!(rows.column(0).as_primitive::<Int64Type>().values().to_vec(), values);
+        let numbers = UInt32Array::from(numbers);
+        let again = take(&keys[0], &numbers, None).unwrap();
+        assert_eq!(again.len(), values.len());
+    }
+}
+
+#[test]
+fn keys_are_found_wherever_their_rows_are() {
+    for (name, columns) in shapes() {
+        let engine = open(&memory());
+        let sample = batch(columns, &[(1, 1)]);
+        let key = (0..sample.num_columns() - 1).collect();
+        let mut txn = engine.begin();
+        let table = txn.create_table(TableDefinition { schema: sample.schema(), key }).unwrap();
+        txn.commit().unwrap();
+        let mut case = Case { engine, table, columns, rows: BTreeMap::new() };
+        let mut random = Rng::with_seed(name.len() as u64);
+        // Two runs that overlap, of several zones each; rows replaced; a commit in memory; small ones.
+        case.write((0..40_000).map(|n| n * 2), 1_000_000);
+        case.engine.checkpoint().unwrap();
+        case.write((0..20_000).map(|n| n * 3), 2_000_000);
+        case.engine.checkpoint().unwrap();
+        case.delete((0..3_000).map(|n| n * 7));
+        let check = |case: &Case, random: &mut Rng| {
+            for count in [1, 1, 1, 1, 1, 1, 2, 25, 300, 9_000] {
+                case.check(random, count, 90_000);
+            }
+        };
+        check(&case, &mut random);
+        case.write((0..5_000).map(|n| n * 11 + 1), 3_000_000);
+        for n in 0..20 {
+            case.write((0..30).map(|i| (n * 977 + i * 31) % 85_000), 4_000_000 + n as i64);
+        }
+        case.delete((0..2_000).map(|n| n * 13));
+        check(&case, &mut random);
+        case.engine.checkpoint().unwrap();
+        check(&case, &mut random);
+    }
+}
+
+#[test]
+fn a_key_that_the_table_cannot_have_is_not_there() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..10_000);
+    engine.checkpoint().unwrap();
+    let keys: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), None, Some(-1), Some(9_999), Some(5)]));
+    let found = engine.snapshot().locate(table, &[keys]).unwrap();
+    let is_there: Vec<bool> = found.iter().map(Option::is_some).collect();
+    assert_eq!(is_there, [true, false, false, true, true]);
+    assert_eq!(found[0], found[4]);
+}
