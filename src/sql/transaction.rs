@@ -64,7 +64,11 @@ impl Txn {
         if !storage.is_dirty() {
             return Ok(());
         }
-        blocking(move || storage.commit()).await??;
+        if storage.is_small() {
+            submit(storage).await?;
+        } else {
+            blocking(move || storage.commit()).await??;
+        }
         if let Some(overlay) = overlay {
             instance.catalog().published(&overlay);
         }
@@ -488,6 +492,21 @@ impl HeldTxn {
     pub(crate) fn txn(&mut self) -> Result<&mut Txn> {
         self.loan.as_mut().ok_or_else(in_use)?.txn()
     }
+}
+
+/// Commits little, without a thread to wait on it.
+async fn submit(storage: Transaction) -> Result<()> {
+    let told = Arc::new(Notify::new());
+    let tell = Arc::clone(&told);
+    let mut submission = storage.submit(move || tell.notify_one())?;
+    if submission.is_sent() {
+        told.notified().await;
+    }
+    match submission.result() {
+        Some(result) => result?,
+        None => blocking(move || submission.wait()).await??,
+    };
+    Ok(())
 }
 
 /// Runs `work` where blocking is allowed. A panic in it becomes an error.

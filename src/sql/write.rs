@@ -24,6 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Rows from which the appender takes over.
 const APPENDER_ROWS: usize = 16_384;
+/// So few rows are not worth another thread.
+const FEW_ROWS: usize = 16;
 /// Batches waiting for storage.
 const QUEUE_BATCHES: usize = 8;
 /// Longest value shown in an error's detail.
@@ -331,7 +333,11 @@ pub(crate) async fn append(
         }
         let arrived = Arrived { table: patience.table(), rows, buffered: vec![batch], appender: None, keys };
         write.lock(patience, |txn| arrived.lock(txn)).await?;
-        write.blocking(move |txn| arrived.put(txn)).await?;
+        if rows <= FEW_ROWS {
+            arrived.put(&mut write.txn()?.storage)?;
+        } else {
+            write.blocking(move |txn| arrived.put(txn)).await?;
+        }
     }
     write.finish().await?;
     Ok(rows as u64)

@@ -140,11 +140,15 @@ impl Engine {
     /// Flushes, or waits for the flush under way, when commits fill memory faster than the background empties it. Called by
     /// committers that hold no version any more: what they hold cannot be let go.
     pub(crate) fn relieve_memory(&self) {
-        let is_full = self.context.mem_account.bytes() > HELP_FROM * self.context.mem_bytes_max();
-        if let Some(flusher) = self.flusher.as_ref().filter(|_| is_full) {
+        if let Some(flusher) = self.flusher.as_ref().filter(|_| self.is_short_of_memory()) {
             // The commit is durable whatever becomes of this; who needs memory that is not there is told.
             let _ = flusher.lock().flush_due();
         }
+    }
+
+    /// Whether [`Engine::relieve_memory`] would do something.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.context.mem_account.bytes() > HELP_FROM * self.context.mem_bytes_max()
     }
 
     pub(crate) fn context(&self) -> &Arc<Context> {

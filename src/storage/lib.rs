@@ -98,5 +98,5 @@ pub use scan::{Scan, ScanMetrics, ScanReader, ScanSpec};
 pub use snapshot::{BlockInfo, Snapshot};
 pub use statistics::{ColumnStatistics, TableStatistics};
 pub use table::{TableDefinition, TableInfo};
-pub use transaction::{Appender, Savepoint, Transaction};
+pub use transaction::{Appender, Savepoint, Submission, Transaction};
 pub use verify::VerifyReport;

@@ -17,7 +17,7 @@ use crate::delta::Moment;
 use crate::error::{Error, Result};
 use crate::ids::{Lsn, TableId, Timestamp};
 use crate::layout::Purpose;
-use crate::locks::LockOwner;
+use crate::locks::{LockOwner, Waker};
 use crate::reads::{History, Reads, Registration};
 use crate::recent::Footprint;
 use crate::record;
@@ -26,7 +26,7 @@ use crate::version::{Tables, Version};
 use crate::wal::{PAYLOAD_BYTES_MAX, RecordRef, Wal};
 use crate::writes::{Claim, WriteSet};
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -64,6 +64,9 @@ pub struct WalStatus {
     pub commits: u64,
 }
 
+/// Whatever a commit holds on to.
+pub(crate) type Held = Box<dyn Send>;
+
 struct Commit {
     writes: WriteSet,
     owner: LockOwner,
@@ -74,6 +77,67 @@ struct Commit {
     /// How often it came back as doubtful.
     bounces: usize,
     reply: Sender<Outcome>,
+    /// Locks, and what else is to be let go once it is published.
+    held: Option<Held>,
+    told: Told,
+}
+
+impl Commit {
+    /// Tells the committer what became of it. One that is gone has nobody left to tell.
+    fn answer(mut self, result: Result<Timestamp>) {
+        // Those who waited see what was published.
+        drop(self.held.take());
+        let _ = self.reply.send(Outcome::Done(result));
+    }
+
+    fn send_back(mut self) {
+        let (reply, told) = (self.reply.clone(), std::mem::take(&mut self.told));
+        let _ = reply.send(Outcome::Doubtful(Box::new(self)));
+        drop(told);
+    }
+}
+
+/// Calls a waker when there is an answer, or when there will be none.
+#[derive(Default)]
+struct Told(Option<Waker>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(wake) = self.0.take() {
+            wake();
+        }
+    }
+}
+
+/// A commit on its way.
+pub(crate) struct Submitted {
+    answer: Receiver<Outcome>,
+    /// Not in the queue: it was full, or the commit came back.
+    unsent: Option<Box<Commit>>,
+}
+
+impl Submitted {
+    /// Whether the line has it.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.unsent.is_none()
+    }
+
+    /// What became of it; `None` when there is more to do, which may block: [`Line::wait`].
+    pub(crate) fn result(&mut self) -> Option<Result<Timestamp>> {
+        if !self.is_sent() {
+            return None;
+        }
+        match self.answer.try_recv() {
+            Ok(Outcome::Done(result)) => Some(result),
+            Ok(Outcome::Doubtful(mut commit)) => {
+                commit.bounces += 1;
+                self.unsent = Some(commit);
+                None
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(closed())),
+        }
+    }
 }
 
 /// What became of a commit.
@@ -144,8 +208,16 @@ impl Line {
         Ok(Line { queue: Some(queue), thread: Some(thread), context, status, published })
     }
 
-    /// Commits `writes` of `owner`, who is serializable if `reads` are given, and waits until they are durable and published.
-    pub(crate) fn commit(&self, mut writes: WriteSet, owner: LockOwner, reads: Option<Reads>) -> Result<Timestamp> {
+    /// Hands over `writes` of `owner`, who is serializable if `reads` are given. `held` is let go once it is published; `told` is called when
+    /// [`Submitted::result`] is worth asking.
+    pub(crate) fn submit(
+        &self,
+        mut writes: WriteSet,
+        owner: LockOwner,
+        reads: Option<Reads>,
+        held: Option<Held>,
+        told: Option<Waker>,
+    ) -> Result<Submitted> {
         writes.prepare();
         let payload = record::encode(&writes)?;
         if payload.len() > PAYLOAD_BYTES_MAX {
@@ -157,15 +229,34 @@ impl Line {
         let footprint = self.context.recent.footprint(&writes)?;
         let tables = writes.tables.keys().copied().collect();
         let (reply, answer) = bounded(1);
-        let mut commit = Box::new(Commit { writes, owner, reads, footprint, tables, payload, bounces: 0, reply });
+        let (bounces, told) = (0, Told(told));
+        let commit = Commit { writes, owner, reads, footprint, tables, payload, bounces, reply, held, told };
+        let queue = self.queue.as_ref().ok_or_else(closed)?;
+        match queue.try_send(Request::Commit(Box::new(commit))) {
+            Ok(()) => Ok(Submitted { answer, unsent: None }),
+            Err(TrySendError::Full(Request::Commit(unsent))) => Ok(Submitted { answer, unsent: Some(unsent) }),
+            Err(_) => Err(closed()),
+        }
+    }
+
+    /// Waits until a commit is durable and published, finding its rows again when they have moved.
+    pub(crate) fn wait(&self, submitted: Submitted) -> Result<Timestamp> {
+        let Submitted { answer, mut unsent } = submitted;
         loop {
-            self.send(Request::Commit(commit))?;
+            if let Some(mut commit) = unsent.take() {
+                if commit.bounces > 0 {
+                    let owner = commit.owner;
+                    commit.writes.relocate(&self.published(), claim(&self.context, owner))?;
+                }
+                self.send(Request::Commit(commit))?;
+            }
             match answer.recv().map_err(|_| closed())? {
                 Outcome::Done(result) => return result,
-                Outcome::Doubtful(back) => commit = back,
+                Outcome::Doubtful(mut back) => {
+                    back.bounces += 1;
+                    unsent = Some(back);
+                }
             }
-            commit.bounces += 1;
-            commit.writes.relocate(&self.published(), claim(&self.context, owner))?;
         }
     }
 
@@ -253,7 +344,7 @@ impl LineState {
 
     fn commit(&mut self, group: Vec<Commit>) {
         if let Err(error) = self.context.check_writable() {
-            group.into_iter().for_each(|commit| answer(&commit.reply, Err(error.clone())));
+            group.into_iter().for_each(|commit| commit.answer(Err(error.clone())));
             return;
         }
         let mut version = (*self.version).clone();
@@ -274,7 +365,7 @@ impl LineState {
                     removed.extend(ended);
                     accepted.push(commit);
                 }
-                Err(error) => answer(&commit.reply, Err(error)),
+                Err(error) => commit.answer(Err(error)),
             }
         }
         if !accepted.is_empty() {
@@ -286,15 +377,12 @@ impl LineState {
                 Err(error) => {
                     self.note_failure(&error);
                     accepted.iter().for_each(|commit| commit.writes.take_back(&self.version, Timestamp(first)));
-                    accepted.into_iter().for_each(|commit| answer(&commit.reply, Err(error.clone())));
+                    accepted.into_iter().for_each(|commit| commit.answer(Err(error.clone())));
                 }
             }
         }
         // Now that what was before them is published, they can look again.
-        for commit in doubtful {
-            let reply = commit.reply.clone();
-            let _ = reply.send(Outcome::Doubtful(Box::new(commit)));
-        }
+        doubtful.into_iter().for_each(Commit::send_back);
     }
 
     /// Validates a commit and applies it to `version`; false when it must look again where its rows are.
@@ -336,7 +424,7 @@ impl LineState {
         let mut layouts = written.filter_map(|table| self.version.tables.get(table));
         let has_large_delta = layouts.any(|layout| layout.has_large_delta());
         for (timestamp, commit) in (first..).map(Timestamp).zip(group) {
-            answer(&commit.reply, Ok(timestamp));
+            commit.answer(Ok(timestamp));
         }
         if has_large_delta || self.wants_flush() {
             // A full channel means the flush is awake already.
@@ -424,9 +512,4 @@ fn gather(group: &mut Vec<Commit>, requests: &Receiver<Request>) -> Option<Reque
 
 fn claim(context: &Context, owner: LockOwner) -> Claim<'_> {
     Claim { recent: &context.recent, locks: &context.locks, owner }
-}
-
-fn answer(reply: &Sender<Outcome>, result: Result<Timestamp>) {
-    // A committer that is gone has nobody left to tell.
-    let _ = reply.send(Outcome::Done(result));
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{TableId, Timestamp};
 use crate::key::EncodedKeys;
 use crate::layout::Purpose;
+use crate::line::Submitted;
 use crate::locking::{IfLocked, Locking};
 use crate::locks::{KeyMode, LockOwner, Mark, TableMode};
 use crate::lookup::rows_at;
@@ -24,8 +25,12 @@ use crate::writes::{Claim, TableWrites, WriteSet};
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::util::display::array_value_to_string;
 use parking_lot::Mutex;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// More rows are not submitted: encoding them takes a thread that may be busy for a while.
+const SUBMITTED_ROWS_MAX: u64 = 64;
 
 /// Numbers transactions, so that an appender knows its own.
 static NEXT_TRANSACTION: AtomicU64 = AtomicU64::new(1);
@@ -486,17 +491,83 @@ impl Transaction {
         let Transaction { engine, base, writes, overlay, owner, reads } = self;
         let checked = reads.as_ref().map(|reads| Reads { log: reads.log.clone(), since: base.timestamp });
         drop((base, overlay));
-        let outcome = engine.line().commit(writes, owner.id(), checked);
+        let submitted = engine.line().submit(writes, owner.id(), checked, None, None)?;
+        let outcome = engine.line().wait(submitted);
         // Those who waited see what was published.
         drop(owner);
         engine.relieve_memory();
         outcome
     }
 
+    /// Whether so little was written that [`Transaction::submit`] is the way to commit it.
+    pub fn is_small(&self) -> bool {
+        let rows = |writes: &TableWrites| writes.rows.rows + writes.deleted.rows;
+        self.writes.tables.values().map(rows).sum::<u64>() <= SUBMITTED_ROWS_MAX
+            && self.writes.segments().next().is_none()
+    }
+
+    /// Commits without waiting for it: when the outcome is there, or more is to be done, `told` is called. Only for a transaction that has
+    /// written something.
+    pub fn submit(mut self, told: impl FnOnce() + Send + 'static) -> Result<Submission> {
+        self.writes.settle()?;
+        let Transaction { engine, base, writes, owner, reads, .. } = self;
+        if writes.is_empty() {
+            return Ok(Submission { engine, state: Err(Ok(base.timestamp)) });
+        }
+        let checked = reads.as_ref().map(|reads| Reads { log: reads.log.clone(), since: base.timestamp });
+        let id = owner.id();
+        let held = Box::new((owner, reads));
+        let submitted = engine.line().submit(writes, id, checked, Some(held), Some(Box::new(told)))?;
+        Ok(Submission { engine, state: Ok(submitted) })
+    }
+
     /// Forgets everything, removing files written.
     pub fn rollback(self) {
         // Segments written lose their last reference here, and with it their files.
         drop(self);
+    }
+}
+
+/// A commit that nobody waits for yet. Dropped before its end, it may or may not come to pass.
+pub struct Submission {
+    engine: Arc<Engine>,
+    /// On its way, or what became of it.
+    state: std::result::Result<Submitted, Result<Timestamp>>,
+}
+
+impl Submission {
+    /// Whether `told` will be called.
+    pub fn is_sent(&self) -> bool {
+        self.state.as_ref().is_ok_and(Submitted::is_sent)
+    }
+
+    /// What became of it, if that is known and nothing is left to do.
+    pub fn result(&mut self) -> Option<Result<Timestamp>> {
+        if let Ok(submitted) = &mut self.state
+            && let Some(result) = submitted.result()
+        {
+            self.state = Err(result);
+        }
+        match &self.state {
+            Err(result) if !self.engine.is_short_of_memory() => Some(result.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits for it, on a thread that may block.
+    pub fn wait(self) -> Result<Timestamp> {
+        let outcome = match self.state {
+            Ok(submitted) => self.engine.line().wait(submitted),
+            Err(result) => result,
+        };
+        self.engine.relieve_memory();
+        outcome
+    }
+}
+
+impl fmt::Debug for Submission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Submission(sent: {})", self.is_sent())
     }
 }
 

@@ -28,8 +28,8 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Insert, ObjectName, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableObject,
-    UnaryOperator, Value, Visit, Visitor, With,
+    Expr, Function, FunctionArgumentList, FunctionArguments, Ident, Insert, ObjectName, ObjectNamePart, Query,
+    SelectItem, SetExpr, SetOperator, SetQuantifier, TableObject, UnaryOperator, Value, Visit, Visitor, With,
 };
 use futures::StreamExt;
 use lightning_catalog::Table;
@@ -164,6 +164,8 @@ enum Cell<'a> {
     Number(String),
     Bool(bool),
     Parameter(usize),
+    /// `CURRENT_TIMESTAMP`, `now()`.
+    Now,
 }
 
 /// The rows, if every cell is a literal, a parameter or DEFAULT.
@@ -199,7 +201,17 @@ fn cell(expr: &Expr) -> Option<Cell<'_>> {
             },
             _ => None,
         },
+        Expr::Function(function) if is_now(function) => Some(Cell::Now),
         _ => None,
+    }
+}
+
+fn is_now(function: &Function) -> bool {
+    let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return false };
+    match (folded(name).as_str(), &function.args) {
+        ("current_timestamp", FunctionArguments::None) => name.quote_style.is_none(),
+        ("now", FunctionArguments::List(list)) => *list == FunctionArgumentList { args: vec![], ..list.clone() },
+        _ => false,
     }
 }
 
@@ -219,9 +231,10 @@ async fn literals(run: &Run, target: &Target, shape: &Shape, rows: &[Vec<Cell<'_
     }
     check_width(target, width, run.parsed.position_of("values"))?;
     let mut filled: Vec<Option<ArrayRef>> = vec![None; target.table.columns.len()];
+    let now = ColumnBuilder::one(types::TIMESTAMPTZ, Some("now"), InputOptions { zone: run.session.zone() })?;
     for (index, column) in target.columns.iter().take(width).enumerate() {
         let cells: Vec<&Cell<'_>> = rows.iter().map(|row| &row[index]).collect();
-        filled[*column] = Some(literal_column(run, target, shape, *column, &cells).await?);
+        filled[*column] = Some(literal_column(run, target, shape, *column, &cells, &now).await?);
     }
     complete(run, target, shape, filled, rows.len()).await
 }
@@ -245,6 +258,7 @@ async fn literal_column(
     shape: &Shape,
     column: usize,
     cells: &[&Cell<'_>],
+    now: &ArrayRef,
 ) -> Result<ArrayRef> {
     let definition = &target.table.columns[column];
     let pg = column_type(definition);
@@ -284,6 +298,11 @@ async fn literal_column(
                 shape.check(column, &SourceColumn { pg: types::BOOL })?;
                 builder.append(if *value { "true" } else { "false" })?;
                 continue;
+            }
+            Cell::Now => {
+                let source = SourceColumn { pg: types::TIMESTAMPTZ };
+                shape.check(column, &source)?;
+                shape.assign(column, &source, now)?
             }
             Cell::Default => match &default {
                 Some(default) => {
