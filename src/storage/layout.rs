@@ -17,6 +17,7 @@ use crate::statistics::TableStatistics;
 use crate::stored::{Blocks, SegmentList, StoredSegment};
 use crate::table::{Table, TableInfo};
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
 use std::sync::{Arc, OnceLock};
 
 /// What a commit, or a transaction so far, changes in a table.
@@ -156,12 +157,13 @@ impl Layout {
     pub(crate) fn source(&self, snapshot: Timestamp) -> Result<ScanSource> {
         let stored = self.stored_blocks()?;
         let clustered = stored.clustered && self.mem_rows() == 0;
+        let in_order = |column: usize| !matches!(self.table.schema.field(column).data_type(), DataType::Interval(_));
         let (_, blocks) = self.block_counts()?;
         Ok(ScanSource {
             schema: self.table.schema.clone(),
             blocks: (0..blocks).filter_map(|number| self.block(number).transpose()).collect::<Result<_>>()?,
             snapshot,
-            clustered_by: self.table.definition.key.first().copied().filter(|_| clustered),
+            clustered_by: self.table.definition.key.first().copied().filter(|&first| clustered && in_order(first)),
         })
     }
 

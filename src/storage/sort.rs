@@ -1,14 +1,21 @@
 //! Rows of a block in key order: ascending, NULLs last.
 
 use crate::error::Result;
-use arrow::array::{DynComparator, RecordBatch, RecordBatchOptions, UInt32Array, make_comparator};
-use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take};
+use crate::key::{EncodedKeys, KeyColumn, KeyEncoder};
+use arrow::array::{ArrayRef, DynComparator, RecordBatch, RecordBatchOptions, UInt32Array, make_comparator};
+use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take, take_record_batch};
+use arrow::datatypes::DataType;
 use std::cmp::Ordering;
 
 const KEY_ORDER: SortOptions = SortOptions { descending: false, nulls_first: false };
 
 /// `batch` sorted by the `key` columns; the same batch when it is sorted already or its key has no order.
 pub(crate) fn sort_by_key(batch: RecordBatch, key: &[usize]) -> Result<RecordBatch> {
+    if let Some(keys) = encoded(&batch, key)? {
+        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
+        order.sort_by(|&a, &b| keys.get(a as usize).cmp(keys.get(b as usize)));
+        return Ok(take_record_batch(&batch, &UInt32Array::from(order))?);
+    }
     let comparators: std::result::Result<Vec<DynComparator>, _> =
         key.iter().map(|&k| make_comparator(batch.column(k), batch.column(k), KEY_ORDER)).collect();
     let Ok(comparators) = comparators else { return Ok(batch) };
@@ -22,6 +29,22 @@ pub(crate) fn sort_by_key(batch: RecordBatch, key: &[usize]) -> Result<RecordBat
         batch.columns().iter().map(|column| take(column, &order, None)).collect::<std::result::Result<_, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+}
+
+/// The keys as bytes, if their order is not Arrow's: months of intervals are compared as days, and there is one zero.
+fn encoded(batch: &RecordBatch, key: &[usize]) -> Result<Option<EncodedKeys>> {
+    let columns: Vec<ArrayRef> = key.iter().map(|&column| batch.column(column).clone()).collect();
+    if !columns.iter().any(|column| has_own_order(column.data_type())) {
+        return Ok(None);
+    }
+    let column = |column: &ArrayRef| KeyColumn { data_type: column.data_type().clone(), nullable: true };
+    let encoder = KeyEncoder::new(&columns.iter().map(column).collect::<Vec<_>>());
+    encoder.ok().map(|encoder| encoder.encode_prefix(&columns)).transpose()
+}
+
+/// Whether keys of this type are not in Arrow's order.
+pub(crate) fn has_own_order(data_type: &DataType) -> bool {
+    data_type.is_floating() || matches!(data_type, DataType::Interval(_))
 }
 
 /// The order of rows by comparators alone, for types that Arrow compares but does not sort.

@@ -224,6 +224,11 @@ pub(super) fn integer_of(column: &ArrayRef) -> Option<i64> {
 }
 
 impl Binding {
+    /// Numbers of the key's columns.
+    pub(super) fn key_columns(&self) -> &[usize] {
+        self.table.primary_key.as_ref().map_or(&[], |key| &key.columns)
+    }
+
     /// The key, a column each; `None` when a value is of another type.
     pub(super) fn key(&self, values: Values<'_>) -> Option<Vec<ArrayRef>> {
         self.key.iter().map(|(pg, operand)| values.value(*operand, *pg)).collect()

@@ -10,8 +10,7 @@
 //! its skeleton is first parsed, and found again by the skeleton, so that later ones are not even parsed. A
 //! [`Binding`](binding::Binding) is a template in one catalog: the table, its columns and types.
 //!
-//! Whatever is not plain goes the long way: a key of another type, an expression that is more than adding a number, a statement in a
-//! serializable transaction. The answer is the same on both ways; tests compare them.
+//! Whatever is not plain goes the long way: a key of another type, an expression that is more than adding a number. The answer is the same on both ways; tests compare them.
 
 mod skeleton;
 mod template;

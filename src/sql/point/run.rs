@@ -15,7 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
 use lightning_catalog::Column;
-use lightning_storage::{KeyMode, Snapshot};
+use lightning_storage::{CompareOp, KeyMode, Predicate, Snapshot};
 use std::sync::Arc;
 
 /// A point statement with its literals.
@@ -41,21 +41,29 @@ pub(crate) async fn run(
 
 fn select(session: &Arc<Shared>, template: &Template, values: Values<'_>) -> Result<Option<Outcome>> {
     let (snapshot, catalog) = session.snapshots()?;
-    if snapshot.notes_reads() {
-        return Ok(None);
-    }
     let Some(binding) = template.bind(session, &catalog) else { return Ok(None) };
     let BoundAction::Select { projection, schema } = &binding.action else { return Ok(None) };
     let Some(key) = binding.key(values) else { return Ok(None) };
     let table = binding.table.storage_table();
+    note_read(&snapshot, &binding, &key)?;
     let (row, _) = snapshot.find(table, &key, projection)?;
     let batches = if row.num_rows() > 0 { vec![client_batch(&row, schema)] } else { Vec::new() };
     let batches = futures::stream::iter(batches).boxed();
     Ok(Some(Outcome::Rows(RowStream { schema: Arc::clone(schema), batches, tag: "SELECT".to_owned() })))
 }
 
+/// In a serializable transaction: others that write this key matter to it.
+fn note_read(snapshot: &Snapshot, binding: &Binding, key: &[ArrayRef]) -> Result<()> {
+    if !snapshot.notes_reads() {
+        return Ok(());
+    }
+    let columns = binding.key_columns().iter().zip(key);
+    let equal = columns.map(|(&column, value)| Predicate::Compare { column, op: CompareOp::Eq, value: value.clone() });
+    Ok(snapshot.note_read(binding.table.storage_table(), &equal.collect::<Vec<_>>())?)
+}
+
 async fn change(session: &Arc<Shared>, text: &str, template: &Template, values: Values<'_>) -> Result<Option<Outcome>> {
-    if session.is_read_only() || session.level().keeps_snapshot() {
+    if session.is_read_only() {
         return Ok(None);
     }
     let (info, settings) = (&session.info, &session.info.settings);
@@ -112,6 +120,7 @@ async fn attempt(
     write: &mut WriteTxn,
 ) -> Result<Attempt> {
     let table = binding.table.storage_table();
+    note_read(snapshot, binding, key)?;
     let Some(place) = snapshot.locate(table, key)?.into_iter().next().flatten() else {
         return Ok(Attempt::Changed(0));
     };
@@ -121,9 +130,10 @@ async fn attempt(
     };
     write.lock(patience, |txn| txn.lock_keys(table, key, mode)).await?;
     let places = UInt64Array::from(vec![place]);
+    let keeps_snapshot = write.level()?.keeps_snapshot();
     let txn = &mut write.txn()?.storage;
     if !txn.changed(snapshot, table, &places)?.is_empty() {
-        return Ok(Attempt::Again);
+        return if keeps_snapshot { Err(txn.conflict(snapshot, table, place)?.into()) } else { Ok(Attempt::Again) };
     }
     let new = match &binding.action {
         BoundAction::Update { sets, .. } => {

@@ -114,3 +114,30 @@ async fn parameters_are_taken_as_they_come() {
     let outcome = db.session.run_prepared(&query, vec![ScalarValue::Int32(None)]).await.unwrap();
     assert_eq!(text(outcome).await.unwrap(), "");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn higher_levels_hold_for_point_statements() {
+    let db = tables().await;
+    let others = [connect(&db.instance), connect(&db.instance)];
+    for statement in ["select b from t where a = 1", "update t set b = 0 where a = 1"] {
+        db.ok(statement).await;
+    }
+    let before = db.instance.point_statements();
+    // Write skew: each reads what the other writes.
+    for (session, (reads, writes)) in others.iter().zip([(1, 2), (2, 1)]) {
+        run(session, "begin isolation level serializable").await.unwrap();
+        run(session, &format!("select b from t where a = {reads}")).await.unwrap();
+        run(session, &format!("update t set b = 100 where a = {writes}")).await.unwrap();
+    }
+    assert_eq!(run(&others[0], "commit").await.unwrap(), "COMMIT");
+    assert_eq!(run(&others[1], "commit").await.unwrap_err().state().0, "40001");
+    // Lost update.
+    run(&others[0], "begin isolation level repeatable read").await.unwrap();
+    run(&others[0], "select b from t where a = 3").await.unwrap();
+    db.ok("update t set b = 1 where a = 3").await;
+    let refused = run(&others[0], "update t set b = 2 where a = 3").await.unwrap_err();
+    assert_eq!(refused.state().0, "40001");
+    run(&others[0], "rollback").await.unwrap();
+    assert_eq!(db.ok("select a, b from t where a <= 3 order by a").await, "1|0\n2|100\n3|1");
+    assert_eq!(db.instance.point_statements() - before, 6);
+}

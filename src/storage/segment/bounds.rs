@@ -84,10 +84,11 @@ impl ZoneMap {
         Ok((ZoneMap { mins, maxs, nulls: counts }, whole))
     }
 
-    /// Whether a smallest value may be a cut string.
-    pub(crate) fn may_be_cut(&self) -> bool {
+    /// Whether the smallest values are values, smallest in the order of keys: no cut strings, no intervals.
+    pub(crate) fn are_values(&self) -> bool {
         // A cut leaves whole characters, of at most four bytes.
-        (0..self.mins.len()).any(|zone| bytes_at(&self.mins, zone).is_some_and(|b| b.len() + 4 > BOUND_BYTES_MAX))
+        let may_be_cut = |zone| bytes_at(&self.mins, zone).is_some_and(|bytes| bytes.len() + 4 > BOUND_BYTES_MAX);
+        !matches!(self.mins.data_type(), DataType::Interval(_)) && !(0..self.mins.len()).any(may_be_cut)
     }
 
     /// Smallest value, largest value and NULLs of a zone.

@@ -7,13 +7,13 @@
 //!
 //! A key is a count (u32) and that many values of length 1; 0 when the table has no key or its type has no order.
 
-use super::BLOCK_ROWS_MAX;
 use super::bytes::{ByteReader, ByteWriter, Malformed};
 use super::chunk::{ChunkPlace, ChunkReader, FooterRef};
 use super::footer::BlockFooter;
 use super::record::{EDGE_BYTES, RecordPlace, SegmentFile};
 use super::summary::SegmentSummary;
 use super::values::{read_values, write_values};
+use super::{BLOCK_ROWS_MAX, ZONE_ROWS};
 use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
 use crate::dead::BlockId;
 use crate::error::{Error, Result};
@@ -223,7 +223,7 @@ impl ColumnBlock {
     }
 
     /// The smallest value of the first key column in each zone, as keys of `encoder` begin with it; computed on first use. `None` when
-    /// the zone map has only beginnings of values.
+    /// the zone map does not have just these.
     pub(crate) fn zone_heads(&self, encoder: &KeyEncoder) -> Result<Option<&EncodedKeys>> {
         let opened = self.segment.opened()?;
         let known = &opened.blocks[self.index].zone_heads;
@@ -232,7 +232,7 @@ impl ColumnBlock {
         }
         let footer = self.footer()?;
         let heads = match opened.key.first().and_then(|column| footer.columns.get(*column)) {
-            Some(column) if !column.zones.may_be_cut() => {
+            Some(column) if column.zones.are_values() && column.zones.mins.len() == self.rows.div_ceil(ZONE_ROWS) => {
                 Some(encoder.encode_prefix(std::slice::from_ref(&column.zones.mins))?)
             }
             _ => None,

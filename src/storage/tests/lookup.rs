@@ -2,11 +2,11 @@
 
 use crate::support::*;
 use arrow::array::{
-    ArrayRef, AsArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
-    UInt64Array,
+    ArrayRef, AsArray, BooleanArray, Date32Array, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array,
+    IntervalMonthDayNanoArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
 use arrow::compute::take;
-use arrow::datatypes::{Field, Int64Type, Schema};
+use arrow::datatypes::{Field, Int64Type, IntervalMonthDayNano, Schema};
 use fastrand::Rng;
 use lightning_storage::{Engine, TableDefinition, TableId};
 use std::collections::BTreeMap;
@@ -42,6 +42,28 @@ fn shapes() -> Vec<(&'static str, Columns)> {
             vec![
                 Arc::new(StringArray::from_iter(words)),
                 Arc::new(Int64Array::from_iter_values(n.iter().map(|n| *n as i64))),
+            ]
+        }),
+        ("zeros and integer", |n| {
+            let value = |n: &u64| [0.0, -0.0, 1.5, -f64::NAN, f64::NAN][(n % 5) as usize];
+            vec![
+                Arc::new(Float64Array::from_iter_values(n.iter().map(value))),
+                Arc::new(Int64Array::from_iter_values(n.iter().map(|n| *n as i64))),
+            ]
+        }),
+        ("interval", |n| {
+            // As many days as the number, some of them as months: never two of one length.
+            let value = |n: &u64| IntervalMonthDayNano::new((n % 7) as i32, *n as i32 - 30 * (n % 7) as i32, 0);
+            vec![Arc::new(IntervalMonthDayNanoArray::from_iter_values(n.iter().map(value)))]
+        }),
+        ("uuid", |n| {
+            let bytes = n.iter().map(|n| (u128::from(n.reverse_bits()) << 3).to_be_bytes());
+            vec![Arc::new(FixedSizeBinaryArray::try_from_iter(bytes).unwrap())]
+        }),
+        ("boolean and integer", |n| {
+            vec![
+                Arc::new(BooleanArray::from_iter(n.iter().map(|n| Some(n % 2 == 0)))),
+                Arc::new(Int32Array::from_iter_values(n.iter().map(|n| *n as i32))),
             ]
         }),
         ("float", |n| {
