@@ -11,6 +11,7 @@ rounds=${ROUNDS:-3}
 seconds=${SECONDS_EACH:-10}
 clients=${CLIENTS:-8}
 scale=10
+shared=$(cd "$(dirname "$0")/../sql-tests" && pwd)
 programs=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
 work=$(mktemp -d)
 server=""
@@ -47,10 +48,7 @@ export PGHOST=127.0.0.1 PGUSER=lightning PGDATABASE=lightning
 
 for port in "$ours" "$theirs"; do
     PGPORT=$port psql -X -q -v ON_ERROR_STOP=1 <<SQL
-create table pgbench_branches (bid int primary key, bbalance int not null, filler char(88));
-create table pgbench_tellers (tid int primary key, bid int not null, tbalance int not null, filler char(84));
-create table pgbench_accounts (aid int primary key, bid int not null, abalance int not null, filler char(84));
-create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
+\\i $shared/tpcb_tables.sql
 insert into pgbench_branches select g, 0, '' from generate_series(1, $scale) as g (g);
 insert into pgbench_tellers select g, (g - 1) / 10 + 1, 0, '' from generate_series(1, 10 * $scale) as g (g);
 insert into pgbench_accounts select g, (g - 1) / 100000 + 1, 0, '' from generate_series(1, 100000 * $scale) as g (g);
@@ -63,23 +61,12 @@ cat >"$work/select.sql" <<SQL
 \\set aid random(1, 100000 * $scale)
 SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
 SQL
-cat >"$work/tpcb.sql" <<SQL
-\\set aid random(1, 100000 * $scale)
-\\set bid random(1, $scale)
-\\set tid random(1, 10 * $scale)
-\\set delta random(-5000, 5000)
-BEGIN;
-UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;
-SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
-UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = :tid;
-UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = :bid;
-INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP);
-END;
-SQL
+cp "$shared/tpcb.sql" "$work/"
 
 # run PORT SCRIPT PROTOCOL: transactions a second.
 run() {
-    PGPORT=$1 "$programs/pgbench" -n -c "$clients" -j 2 -T "$seconds" -f "$work/$2.sql" -M "$3" 2>"$work/errors" \
+    PGPORT=$1 "$programs/pgbench" -n -c "$clients" -j 2 -T "$seconds" -f "$work/$2.sql" -M "$3" \
+        -D branches=$scale -D tellers=$((10 * scale)) -D accounts=$((100000 * scale)) 2>"$work/errors" \
         | sed -nE 's/^tps = ([0-9]+).*without.*/\1/p'
 }
 

@@ -8,6 +8,7 @@ tellers=$((branches * 10))
 accounts=$((branches * 1000))
 clients=${CLIENTS:-64}
 seconds=${SECONDS_EACH:-8}
+here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -33,10 +34,7 @@ create_tables() {
     query <<SQL
 set client_min_messages = warning;
 drop table if exists pgbench_branches, pgbench_tellers, pgbench_accounts, pgbench_history;
-create table pgbench_branches (bid int primary key, bbalance int not null, filler char(88));
-create table pgbench_tellers (tid int primary key, bid int not null, tbalance int not null, filler char(84));
-create table pgbench_accounts (aid int primary key, bid int not null, abalance int not null, filler char(84));
-create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
+\\i $here/tpcb_tables.sql
 SQL
     seq "$branches" | sed 's/$/,0/' | query -c "copy pgbench_branches (bid, bbalance) from stdin with (format csv)"
     seq "$tellers" | awk '{ print $1 "," int(($1 - 1) / 10) + 1 ",0" }' \
@@ -45,25 +43,11 @@ SQL
         | query -c "copy pgbench_accounts (aid, bid, abalance) from stdin with (format csv)"
 }
 
-# pgbench's own script; its built-in copy would make pgbench look into the system catalogs first.
-cat >"$work/tpcb.sql" <<SQL
-\\set aid random(1, $accounts)
-\\set bid random(1, $branches)
-\\set tid random(1, $tellers)
-\\set delta random(-5000, 5000)
-BEGIN;
-UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;
-SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
-UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = :tid;
-UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = :bid;
-INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP);
-END;
-SQL
-
 failed=0
 for level in "read committed" "repeatable read" "serializable"; do
     create_tables
-    PGOPTIONS="-c default_transaction_isolation=${level// /\\ }" "$pgbench" -n -M prepared -f "$work/tpcb.sql" \
+    PGOPTIONS="-c default_transaction_isolation=${level// /\\ }" "$pgbench" -n -M prepared -f "$here/tpcb.sql" \
+        -D branches="$branches" -D tellers="$tellers" -D accounts="$accounts" \
         -c "$clients" -j 2 -T "$seconds" --max-tries=0 >"$work/report" 2>"$work/errors" || { cat "$work/report" "$work/errors" >&2; exit 1; }
     committed=$(sed -nE 's/^number of transactions actually processed: ([0-9]+).*/\1/p' "$work/report")
     retries=$(sed -nE 's/^total number of retries: ([0-9]+).*/\1/p' "$work/report")

@@ -24,8 +24,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Rows from which the appender takes over.
 const APPENDER_ROWS: usize = 16_384;
-/// So few rows are not worth another thread.
+/// So few rows, of so few bytes, are not worth another thread.
 const FEW_ROWS: usize = 16;
+const FEW_BYTES: usize = 1 << 16;
 /// Batches waiting for storage.
 const QUEUE_BATCHES: usize = 8;
 /// Longest value shown in an error's detail.
@@ -331,9 +332,10 @@ pub(crate) async fn append(
         if let Some(keys) = &mut keys {
             keys.add(&batch)?;
         }
+        let are_few = rows <= FEW_ROWS && batch.get_array_memory_size() <= FEW_BYTES;
         let arrived = Arrived { table: patience.table(), rows, buffered: vec![batch], appender: None, keys };
         write.lock(patience, |txn| arrived.lock(txn)).await?;
-        if rows <= FEW_ROWS {
+        if are_few {
             arrived.put(&mut write.txn()?.storage)?;
         } else {
             write.blocking(move |txn| arrived.put(txn)).await?;

@@ -29,8 +29,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// More rows are not submitted: encoding them takes a thread that may be busy for a while.
+/// More rows, or more bytes of them, are not submitted: encoding them takes a thread that may be busy for a while.
 const SUBMITTED_ROWS_MAX: u64 = 64;
+const SUBMITTED_BYTES_MAX: usize = 1 << 18;
 
 /// Numbers transactions, so that an appender knows its own.
 static NEXT_TRANSACTION: AtomicU64 = AtomicU64::new(1);
@@ -501,8 +502,9 @@ impl Transaction {
 
     /// Whether so little was written that [`Transaction::submit`] is the way to commit it.
     pub fn is_small(&self) -> bool {
-        let rows = |writes: &TableWrites| writes.rows.rows + writes.deleted.rows;
-        self.writes.tables.values().map(rows).sum::<u64>() <= SUBMITTED_ROWS_MAX
+        let lists = || self.writes.tables.values().flat_map(|writes| [&writes.rows, &writes.deleted]);
+        lists().map(|list| list.rows).sum::<u64>() <= SUBMITTED_ROWS_MAX
+            && lists().map(|list| list.bytes).sum::<usize>() <= SUBMITTED_BYTES_MAX
             && self.writes.segments().next().is_none()
     }
 

@@ -2,7 +2,7 @@
 
 use super::stored::{StoredSearch, Wanted};
 use crate::error::{Error, Result};
-use crate::key::{EncodedKeys, KeyEncoder};
+use crate::key::KeyEncoder;
 use crate::layout::Layout;
 use crate::scan::{BlockRows, BlockSource, place};
 use crate::segment::ChunkPlace;
@@ -10,7 +10,6 @@ use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::filter;
 use arrow::row::{RowConverter, SortField};
 use std::collections::HashMap;
-use std::mem::take;
 
 /// The place of the row with each key, of those that are not deleted; `keys` are the key's columns.
 pub(crate) fn locate(layout: &Layout, keys: &[ArrayRef]) -> Result<Vec<Option<u64>>> {
@@ -114,24 +113,10 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Compares the keys of all rows of a block.
-    fn probe(&mut self, number: usize, block: &BlockSource, keys: &EncodedKeys) {
-        let bytes = self.wanted.bytes;
-        let by_bytes: HashMap<&[u8], u32> = self.left.iter().map(|&key| (bytes.get(key as usize), key)).collect();
-        for row in 0..keys.len() {
-            if let Some(&key) = by_bytes.get(keys.get(row))
-                && is_alive(block, row)
-            {
-                self.found[key as usize] = Some(place(number, row));
-            }
-        }
-    }
-
     fn in_segments(&mut self, stored: usize) -> Result<()> {
         let blocks = self.layout.stored_blocks()?;
         let Some(fences) = blocks.fences(self.encoder)? else {
-            let keys: Vec<u32> = take(&mut self.left);
-            return (0..stored).try_for_each(|number| self.in_unsorted(number, &keys));
+            return (0..stored).try_for_each(|number| self.in_unsorted(number));
         };
         let mut candidates: Vec<(u32, u32)> = vec![];
         for (rank, &key) in (0u32..).zip(&self.left) {
@@ -155,14 +140,20 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Looks for keys in a block of a segment that knows no order.
-    fn in_unsorted(&mut self, number: usize, keys: &[u32]) -> Result<()> {
-        self.left = keys.to_vec();
-        self.settle();
+    /// Compares the keys of all rows of a block of a segment that knows no order.
+    fn in_unsorted(&mut self, number: usize) -> Result<()> {
         let Some(block) = self.layout.block(number)?.filter(|_| !self.left.is_empty()) else { return Ok(()) };
-        let columns = key_columns(self.layout, &block)?;
-        let encoded = self.encoder.encode_prefix(&columns)?;
-        self.probe(number, &block, &encoded);
+        let keys = self.encoder.encode_prefix(&key_columns(self.layout, &block)?)?;
+        let bytes = self.wanted.bytes;
+        let by_bytes: HashMap<&[u8], u32> = self.left.iter().map(|&key| (bytes.get(key as usize), key)).collect();
+        for (row, key) in keys.iter().enumerate() {
+            if let Some(&wanted) = by_bytes.get(key)
+                && is_alive(&block, row)
+            {
+                self.found[wanted as usize] = Some(place(number, row));
+            }
+        }
+        self.settle();
         Ok(())
     }
 }

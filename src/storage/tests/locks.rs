@@ -128,7 +128,13 @@ fn a_locked_row_is_waited_for_skipped_or_refused() {
     let lock = |mode, if_locked| second.lock_rows(&snapshot, table, &places, mode, if_locked).unwrap();
     let mut skipping = lock(KeyMode::Update, IfLocked::Skip);
     assert!(skipping.advance(&mut nobody).unwrap());
-    assert_eq!(skipping.skipped(), [1]);
+    assert_eq!((skipping.skipped(), skipping.untried()), (vec![1], None));
+    // Two are wanted: the third is needed for them, one alone is there at once.
+    for (most, skipped, untried) in [(2, vec![1], None), (1, vec![], Some(1))] {
+        let mut bounded = lock(KeyMode::Share, IfLocked::Skip).at_most(most);
+        assert!(bounded.advance(&mut nobody).unwrap());
+        assert_eq!((bounded.skipped(), bounded.untried()), (skipped, untried), "{most} wanted");
+    }
     let refused = lock(KeyMode::Share, IfLocked::Fail).advance(&mut nobody).unwrap_err();
     assert!(matches!(refused, Error::Locked { table: of, is_row: true } if of == table), "{refused}");
     assert!(lock(KeyMode::KeyShare, IfLocked::Fail).advance(&mut nobody).unwrap());
@@ -194,4 +200,34 @@ fn rows_that_changed_since_a_snapshot_are_told_from_those_that_moved() {
     let newer = engine.snapshot();
     let (place, _) = find(&newer, table, 7);
     assert!(txn.changed(&newer, table, &place).unwrap().is_empty());
+}
+
+#[test]
+fn a_submitted_commit_calls_back_with_its_rows_visible_and_its_locks_free() {
+    let vfs = memory();
+    let engine = open(&vfs);
+    let table = counters(&engine, 4);
+    let mut txn = engine.begin();
+    add_locked(&mut txn, table, 2).unwrap();
+    assert!(txn.is_small());
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut submission = txn.submit(move || tell.send(()).unwrap()).unwrap();
+    assert!(submission.is_sent());
+    told.recv().unwrap();
+    assert!(engine.locks().is_empty());
+    let committed = submission.result().unwrap().unwrap();
+    assert_eq!((engine.snapshot().timestamp(), find(&engine.snapshot(), table, 2).1), (committed, 1));
+    drop(submission);
+    // Nobody asks what became of it: it comes to pass all the same.
+    let mut txn = engine.begin();
+    add_locked(&mut txn, table, 3).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    drop(txn.submit(move || tell.send(()).unwrap()).unwrap());
+    told.recv().unwrap();
+    let engine = reopen(engine, &vfs);
+    assert_eq!(find(&engine.snapshot(), table, 3).1, 1);
+    // Much is not submitted.
+    let mut txn = engine.begin();
+    (0..100).for_each(|key| put(&mut txn, table, 100 + key, 0));
+    assert!(!txn.is_small());
 }
