@@ -14,7 +14,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use lightning_catalog::{Relation, Snapshot, Table};
 use lightning_sql::types::pg_type;
-use lightning_sql::unique::{NewKeys, UniqueKey};
+use lightning_sql::unique::{Gone, NewKeys, UniqueKey};
 use lightning_sql::{Error, Result, SqlState};
 use lightning_storage::{TableMode, Transaction};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub struct Appender {
     schema: SchemaRef,
     appender: lightning_storage::Appender,
     transaction: Transaction,
-    keys: Option<NewKeys>,
+    keys: Vec<NewKeys>,
     /// Keeps the engine open.
     _database: Database,
 }
@@ -57,7 +57,7 @@ impl Database {
         let schema = Arc::clone(&storage.table(table.storage_table())?.definition.schema);
         let appender = transaction.appender(table.storage_table())?;
         let zone = lightning_sql::text::datetime::zone("UTC")?;
-        let keys = UniqueKey::of(&table, zone).map(NewKeys::new);
+        let keys = UniqueKey::all(&table, zone).into_iter().map(NewKeys::new).collect();
         Ok(Appender { table, schema, appender, transaction, keys, _database: self.clone() })
     }
 }
@@ -84,22 +84,22 @@ impl Appender {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|e| Error::new(SqlState("42804"), e.to_string()))?;
         self.appender.push(batch.clone())?;
-        self.keys.as_mut().map_or(Ok(()), |keys| keys.add(&batch))
+        self.keys.iter_mut().try_for_each(|keys| keys.add(&batch))
     }
 
     /// Commits; returns when the rows are durable and visible. The number of rows added.
     pub fn finish(mut self) -> Result<u64> {
         let id = self.table.storage_table();
-        let mut locking = match &self.keys {
-            Some(keys) => keys.lock(&self.transaction)?,
-            None => self.transaction.lock_table(id, TableMode::RowExclusive),
-        };
-        locking.wait()?;
+        self.transaction.lock_table(id, TableMode::RowExclusive).wait()?;
+        for keys in &self.keys {
+            if let Some(mut locking) = keys.lock(&self.transaction)? {
+                locking.wait()?;
+            }
+        }
         let before = self.transaction.newest()?;
         let rows = self.appender.finish(&mut self.transaction)?;
-        if let Some(keys) = self.keys {
-            keys.finish(&before, &[], || self.transaction.newest())?;
-        }
+        let none = Gone { snapshot: &before, places: &[] };
+        self.keys.into_iter().try_for_each(|keys| keys.finish(&before, none, || self.transaction.newest()))?;
         self.transaction.commit()?;
         Ok(rows)
     }

@@ -23,7 +23,7 @@ const DEFAULT_NAME: &str = "lightning";
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Stack of the threads that plan and run queries: deeply nested expressions recurse.
-const THREAD_STACK_BYTES: usize = 8 << 20;
+pub(crate) const THREAD_STACK_BYTES: usize = 8 << 20;
 
 /// An open database.
 ///

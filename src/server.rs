@@ -1,12 +1,16 @@
 //! The wire protocol on an open database, for the `serve` command and for programs that embed both.
 
-use crate::database::Database;
+use crate::database::{Database, THREAD_STACK_BYTES};
 use lightning_sql::{Error, Result, SqlState};
 use lightning_wire::ServerOptions;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// Threads that serve connections.
+const CONNECTION_THREADS: usize = 2;
 
 /// A running server. Dropping it stops it in the background; [`Server::stop`] waits for the end.
 ///
@@ -21,9 +25,26 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub struct Server {
     local_addr: SocketAddr,
+    /// `None` once it is being stopped.
+    running: Option<Running>,
+    _database: Database,
+}
+
+/// Threads that serve connections, apart from those that compute: whoever asks for little need not wait for the others.
+#[derive(Debug)]
+struct Running {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
-    database: Database,
+    runtime: Runtime,
+}
+
+impl Running {
+    fn stop(self) -> io::Result<()> {
+        // The receiver is gone only when serving ended already.
+        let _ = self.stop.send(());
+        let ended = self.runtime.block_on(self.serving);
+        ended.unwrap_or_else(|e| Err(io::Error::other(e)))
+    }
 }
 
 impl Server {
@@ -32,18 +53,26 @@ impl Server {
     pub fn start(database: &Database, address: &str) -> Result<Server> {
         let address = resolve(address)?;
         let failed = |e: io::Error| Error::new(SqlState("58030"), failure(address, &e));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CONNECTION_THREADS)
+            .thread_name("lightning-serve")
+            .thread_stack_size(THREAD_STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let options = ServerOptions { executor: Some(database.runtime().clone()), ..ServerOptions::default() };
         let server = {
-            let _entered = database.runtime().enter();
-            lightning_wire::Server::bind(database.instance().clone(), address, ServerOptions::default())
-                .map_err(failed)?
+            let _entered = runtime.enter();
+            lightning_wire::Server::bind(database.instance().clone(), address, options).map_err(failed)?
         };
         let local_addr = server.local_addr().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
-        let serving = database.runtime().spawn(server.serve(async {
+        let serving = runtime.spawn(server.serve(async {
             // A dropped sender asks for the same.
             let _ = stopped.await;
         }));
-        Ok(Server { local_addr, stop, serving, database: database.clone() })
+        let running = Some(Running { stop, serving, runtime });
+        Ok(Server { local_addr, running, _database: database.clone() })
     }
 
     /// Where it listens.
@@ -52,11 +81,18 @@ impl Server {
     }
 
     /// Stops accepting, cancels running statements, tells the clients, and returns when all connections are closed.
-    pub fn stop(self) -> Result<()> {
-        // The receiver is gone only when serving ended already.
-        let _ = self.stop.send(());
-        let ended = self.database.runtime().block_on(self.serving);
-        ended.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(|e| Error::new(SqlState("58030"), e.to_string()))
+    pub fn stop(mut self) -> Result<()> {
+        let stopped = self.running.take().map_or(Ok(()), Running::stop);
+        stopped.map_err(|e| Error::new(SqlState("58030"), e.to_string()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            // Perhaps on a thread that must not wait.
+            std::thread::spawn(move || running.stop());
+        }
     }
 }
 

@@ -99,6 +99,56 @@ pub struct PrimaryKey {
     pub columns: Vec<usize>,
 }
 
+/// A column of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexColumn {
+    /// The column, as an index into [`Table::columns`].
+    pub column: usize,
+    /// Whether it was declared DESC. Entries ascend all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub descending: bool,
+    /// Whether NULLs were declared to come first. They come last all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nulls_first: bool,
+}
+
+impl IndexColumn {
+    /// A column in ascending order, NULLs last.
+    pub fn ascending(column: usize) -> IndexColumn {
+        IndexColumn { column, descending: false, nulls_first: false }
+    }
+}
+
+/// A secondary index of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// Identifier.
+    pub oid: Oid,
+    /// Name, unique in the table's schema among relations and indexes.
+    pub name: String,
+    /// Columns, in the order of the index.
+    pub columns: Vec<IndexColumn>,
+    /// Whether no two rows may have the same values, none of them NULL.
+    pub is_unique: bool,
+    /// OID of the UNIQUE constraint it is of, which has its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraint: Option<Oid>,
+    /// Where storage keeps its entries.
+    pub storage_id: u64,
+}
+
+impl Index {
+    /// Where storage keeps its entries.
+    pub fn storage_table(&self) -> TableId {
+        TableId(self.storage_id)
+    }
+
+    /// The columns, as indexes into [`Table::columns`].
+    pub fn column_indexes(&self) -> Vec<usize> {
+        self.columns.iter().map(|column| column.column).collect()
+    }
+}
+
 /// A table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
@@ -114,6 +164,9 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Primary key.
     pub primary_key: Option<PrimaryKey>,
+    /// Secondary indexes, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Index>,
     /// Where storage keeps its rows.
     pub storage_id: u64,
 }
@@ -127,6 +180,17 @@ impl Table {
     /// Index of the column with this name.
     pub fn column_index(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| !c.dropped && c.name == name)
+    }
+
+    /// The secondary index with this name.
+    pub fn index(&self, name: &str) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// Names of its indexes, that of the primary key included.
+    pub fn index_names(&self) -> impl Iterator<Item = &str> {
+        let key = self.primary_key.iter().map(|key| key.name.as_str());
+        key.chain(self.indexes.iter().map(|index| index.name.as_str()))
     }
 }
 

@@ -3,7 +3,7 @@
 //! An [`Edit`] belongs to one statement of one transaction that holds the DDL lock. It checks names and dependencies,
 //! gives out OIDs, and at the end writes its rows and yields the snapshot the rest of the transaction sees.
 
-use crate::definition::{Column, Oid, PrimaryKey, Relation, Schema, Table, View};
+use crate::definition::{Column, Index, IndexColumn, Oid, PrimaryKey, Relation, Schema, Table, View};
 use crate::error::{Error, ObjectKind, Result};
 use crate::snapshot::Snapshot;
 use crate::store::{ObjectRow, write_rows};
@@ -32,6 +32,21 @@ pub struct NewPrimaryKey {
     pub name: String,
     /// Columns, as indexes into the table's columns.
     pub columns: Vec<usize>,
+}
+
+/// An index to be.
+#[derive(Clone, Debug)]
+pub struct NewIndex {
+    /// Name.
+    pub name: String,
+    /// Columns, in the order of the index.
+    pub columns: Vec<IndexColumn>,
+    /// Whether no two rows may have the same values.
+    pub is_unique: bool,
+    /// Whether it is of a UNIQUE constraint.
+    pub is_constraint: bool,
+    /// Where storage keeps its entries.
+    pub storage_table: TableId,
 }
 
 /// A table to be.
@@ -128,10 +143,52 @@ impl Edit {
             }),
         };
         let storage_id = new.storage_table.0;
-        let table = Table { oid, type_oid, schema: new.schema, name: new.name, columns, primary_key, storage_id };
+        if let Some(key) = &primary_key {
+            self.check_name_free(new.schema, &key.name)?;
+            if key.name == new.name {
+                return Err(Error::Exists { kind: ObjectKind::Table, name: new.name });
+            }
+        }
+        let (schema, name, indexes) = (new.schema, new.name, vec![]);
+        self.put_table(Table { oid, type_oid, schema, name, columns, primary_key, indexes, storage_id })
+    }
+
+    /// Creates an index of a table; the table as it is then.
+    pub fn create_index(&mut self, table: Oid, new: NewIndex) -> Result<Arc<Table>> {
+        let mut table = self.table(table)?;
+        self.check_name_free(table.schema, &new.name)?;
+        let oid = self.allocate()?;
+        let constraint = if new.is_constraint { Some(self.allocate()?) } else { None };
+        table.indexes.push(Index {
+            oid,
+            name: new.name,
+            columns: new.columns,
+            is_unique: new.is_unique,
+            constraint,
+            storage_id: new.storage_table.0,
+        });
+        self.put_table(table)
+    }
+
+    /// Drops an index; the table as it is then.
+    pub fn drop_index(&mut self, table: Oid, index: Oid) -> Result<Arc<Table>> {
+        let mut table = self.table(table)?;
+        table.indexes.retain(|known| known.oid != index);
+        self.put_table(table)
+    }
+
+    /// A copy of a table's definition.
+    fn table(&self, oid: Oid) -> Result<Table> {
+        match self.next.relation_by_oid(oid) {
+            Some(Relation::Table(table)) => Ok(table.as_ref().clone()),
+            _ => Err(unknown(ObjectKind::Table, oid)),
+        }
+    }
+
+    fn put_table(&mut self, table: Table) -> Result<Arc<Table>> {
         self.rows.push(ObjectRow::table(&table)?);
         let table = Arc::new(table);
-        self.insert(Relation::Table(Arc::clone(&table)));
+        self.next.put(Relation::Table(Arc::clone(&table)));
         Ok(table)
     }
 
@@ -160,8 +217,7 @@ impl Edit {
                 dependents: dependents.iter().map(|v| format!("view {}", v.name)).collect(),
             });
         }
-        self.next.relations.remove(&oid);
-        self.next.names.remove(&(relation.schema(), relation.name().to_owned()));
+        self.next.remove(oid);
         self.rows.push(ObjectRow::relation(&relation)?.dropped());
         Ok(relation)
     }
@@ -204,13 +260,8 @@ impl Edit {
         };
         self.rows.push(ObjectRow::view(&view)?);
         let view = Arc::new(view);
-        self.insert(Relation::View(Arc::clone(&view)));
+        self.next.put(Relation::View(Arc::clone(&view)));
         Ok(view)
-    }
-
-    fn insert(&mut self, relation: Relation) {
-        self.next.names.insert((relation.schema(), relation.name().to_owned()), relation.oid());
-        self.next.relations.insert(relation.oid(), relation);
     }
 
     fn columns(&mut self, new: Vec<NewColumn>) -> Result<Vec<Column>> {
@@ -242,9 +293,9 @@ impl Edit {
             }
             Some(_) => {}
         }
-        match self.next.relation(schema, name) {
+        match self.next.taken_by(schema, name) {
             None => Ok(()),
-            Some(relation) => Err(Error::Exists { kind: relation.kind(), name: name.to_owned() }),
+            Some(kind) => Err(Error::Exists { kind, name: name.to_owned() }),
         }
     }
 

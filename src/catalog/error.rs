@@ -16,6 +16,8 @@ pub enum ObjectKind {
     Table,
     /// A view.
     View,
+    /// An index.
+    Index,
 }
 
 impl ObjectKind {
@@ -26,6 +28,7 @@ impl ObjectKind {
             ObjectKind::Schema => "schema",
             ObjectKind::Table => "table",
             ObjectKind::View => "view",
+            ObjectKind::Index => "index",
         }
     }
 }

@@ -14,8 +14,8 @@
 //! objects' rows to the transaction. Two transactions that edit at the same time would both claim the next version, so
 //! whoever edits must hold the one DDL lock (kept by the SQL layer) and must start from a snapshot taken after it got it.
 //!
-//! What must always hold: an OID is never reused, not even after a drop; a name is unique within its schema across tables
-//! and views; a dropped object's dependents are gone or dropped with it.
+//! What must always hold: an OID is never reused, not even after a drop; a name is unique within its schema across tables,
+//! views and indexes; a dropped object's dependents are gone or dropped with it.
 
 mod definition;
 mod edit;
@@ -24,10 +24,11 @@ mod snapshot;
 mod store;
 
 pub use definition::{
-    BOOTSTRAP_USER, Column, Database, FIRST_USER_OID, INFORMATION_SCHEMA, LIGHTNING_DATABASE, LIGHTNING_SCHEMA, Oid,
-    PG_CATALOG_SCHEMA, POSTGRES_DATABASE, PUBLIC_SCHEMA, PrimaryKey, Relation, Schema, Table, View,
+    BOOTSTRAP_USER, Column, Database, FIRST_USER_OID, INFORMATION_SCHEMA, Index, IndexColumn, LIGHTNING_DATABASE,
+    LIGHTNING_SCHEMA, Oid, PG_CATALOG_SCHEMA, POSTGRES_DATABASE, PUBLIC_SCHEMA, PrimaryKey, Relation, Schema, Table,
+    View,
 };
-pub use edit::{Edit, NewColumn, NewPrimaryKey, NewTable, NewView};
+pub use edit::{Edit, NewColumn, NewIndex, NewPrimaryKey, NewTable, NewView};
 pub use error::{Error, ObjectKind, Result};
 pub use snapshot::Snapshot;
 pub use store::{CATALOG_TABLE, Catalog};

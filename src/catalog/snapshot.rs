@@ -1,6 +1,7 @@
 //! The immutable picture of all objects at one moment.
 
 use crate::definition::{Database, Oid, Relation, Schema, Table, View};
+use crate::error::ObjectKind;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ pub struct Snapshot {
     pub(crate) databases: BTreeMap<Oid, Arc<Database>>,
     pub(crate) schemas: BTreeMap<Oid, Arc<Schema>>,
     pub(crate) relations: HashMap<Oid, Relation>,
+    /// The relation that has each name, or whose index has it.
     pub(crate) names: BTreeMap<(Oid, String), Oid>,
 }
 
@@ -50,7 +52,7 @@ impl Snapshot {
     pub fn relations(&self, schema: Oid) -> impl Iterator<Item = &Relation> {
         self.names
             .range((schema, String::new())..(Oid(schema.0.saturating_add(1)), String::new()))
-            .filter_map(|(_, oid)| self.relations.get(oid))
+            .filter_map(|((_, name), oid)| self.relations.get(oid).filter(|relation| relation.name() == name))
     }
 
     /// Tables and views of every schema of a database, by schema OID and name.
@@ -60,8 +62,26 @@ impl Snapshot {
 
     /// A table or view by name.
     pub fn relation(&self, schema: Oid, name: &str) -> Option<&Relation> {
-        let oid = self.names.get(&(schema, name.to_owned()))?;
-        self.relations.get(oid)
+        self.owner(schema, name).filter(|relation| relation.name() == name)
+    }
+
+    /// The relation that has a name, or whose index has it.
+    fn owner(&self, schema: Oid, name: &str) -> Option<&Relation> {
+        self.relations.get(self.names.get(&(schema, name.to_owned()))?)
+    }
+
+    /// What a name is taken by.
+    pub fn taken_by(&self, schema: Oid, name: &str) -> Option<ObjectKind> {
+        let owner = self.owner(schema, name)?;
+        Some(if owner.name() == name { owner.kind() } else { ObjectKind::Index })
+    }
+
+    /// The table with an index of this name, which may be that of its primary key.
+    pub fn indexed_table(&self, schema: Oid, name: &str) -> Option<&Arc<Table>> {
+        match self.owner(schema, name)? {
+            Relation::Table(table) if table.name != name => Some(table),
+            _ => None,
+        }
     }
 
     /// A table or view by OID.
@@ -75,6 +95,36 @@ impl Snapshot {
             Relation::Table(table) => Some(table),
             Relation::View(_) => None,
         }
+    }
+
+    /// Adds a relation, or puts it in the place of the one with its OID.
+    pub(crate) fn put(&mut self, relation: Relation) {
+        self.remove(relation.oid());
+        let (schema, oid) = (relation.schema(), relation.oid());
+        self.names.insert((schema, relation.name().to_owned()), oid);
+        if let Relation::Table(table) = &relation {
+            for name in table.index_names() {
+                // Older catalogs did not keep the names of keys from being taken.
+                self.names.entry((schema, name.to_owned())).or_insert(oid);
+            }
+        }
+        self.relations.insert(oid, relation);
+    }
+
+    /// Takes out a relation.
+    pub(crate) fn remove(&mut self, oid: Oid) -> Option<Relation> {
+        let relation = self.relations.remove(&oid)?;
+        let indexes: Vec<String> = match &relation {
+            Relation::Table(table) => table.index_names().map(str::to_owned).collect(),
+            Relation::View(_) => vec![],
+        };
+        for name in indexes.into_iter().chain([relation.name().to_owned()]) {
+            let name = (relation.schema(), name);
+            if self.names.get(&name) == Some(&oid) {
+                self.names.remove(&name);
+            }
+        }
+        Some(relation)
     }
 
     /// Views that read `oid` directly, by OID.

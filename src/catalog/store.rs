@@ -138,7 +138,7 @@ fn batch(version: u64, rows: &[ObjectRow]) -> Result<RecordBatch> {
 
 fn bootstrap(engine: &Arc<Engine>) -> Result<Snapshot> {
     let mut txn = engine.begin();
-    txn.create_reserved_table(CATALOG_TABLE, TableDefinition { schema: schema(), key: vec![] })?;
+    txn.create_reserved_table(CATALOG_TABLE, TableDefinition::new(schema(), vec![]))?;
     let mut rows = Vec::new();
     let mut snapshot = Snapshot { next_oid: FIRST_USER_OID.0, ..Snapshot::default() };
     for (oid, name) in [(LIGHTNING_DATABASE, "lightning"), (POSTGRES_DATABASE, "postgres")] {
@@ -224,7 +224,10 @@ fn replay(snapshot: &mut Snapshot, oid: Oid, kind: &str, dropped: bool, definiti
                 Relation::View(Arc::new(serde_json::from_str::<View>(definition).map_err(bad)?))
             };
             highest = highest.max(highest_oid(&relation));
-            replay_relation(snapshot, relation, dropped);
+            match dropped {
+                true => drop(snapshot.remove(oid)),
+                false => snapshot.put(relation),
+            }
         }
         other => return Err(Error::Corrupt(format!("object {oid} is of unknown kind \"{other}\""))),
     }
@@ -234,22 +237,13 @@ fn replay(snapshot: &mut Snapshot, oid: Oid, kind: &str, dropped: bool, definiti
     Ok(())
 }
 
-fn replay_relation(snapshot: &mut Snapshot, relation: Relation, dropped: bool) {
-    if let Some(old) = snapshot.relations.remove(&relation.oid()) {
-        snapshot.names.remove(&(old.schema(), old.name().to_owned()));
-    }
-    if !dropped {
-        snapshot.names.insert((relation.schema(), relation.name().to_owned()), relation.oid());
-        snapshot.relations.insert(relation.oid(), relation);
-    }
-}
-
 /// The highest OID a relation and its parts hold.
 fn highest_oid(relation: &Relation) -> Oid {
     let columns = relation.columns().iter().filter_map(|c| c.default_oid);
-    let key = match relation {
-        Relation::Table(t) => t.primary_key.as_ref().map(|k| k.oid.max(k.index_oid)),
-        Relation::View(_) => None,
-    };
-    columns.chain(key).chain([relation.oid(), relation.type_oid()]).max().unwrap_or(relation.oid())
+    let mut of_indexes = vec![];
+    if let Relation::Table(table) = relation {
+        of_indexes.extend(table.primary_key.iter().flat_map(|key| [key.oid, key.index_oid]));
+        of_indexes.extend(table.indexes.iter().flat_map(|index| [index.oid].into_iter().chain(index.constraint)));
+    }
+    columns.chain(of_indexes).chain([relation.oid(), relation.type_oid()]).max().unwrap_or(relation.oid())
 }

@@ -61,7 +61,7 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
             let count = target.columns.len();
             let reader = Box::new(CopyReader {
                 records: RecordReader::new(target, &copy.options)?,
-                sink: Sink::start(write, run.patience(&table), UniqueKey::of(&table, run.session.zone())),
+                sink: Sink::start(write, run.patience(&table), UniqueKey::all(&table, run.session.zone())),
                 active: Arc::clone(&run.active),
                 transactions: Arc::clone(&run.session.transactions),
             });
@@ -341,7 +341,7 @@ async fn from_file(run: &Run, write: WriteTxn, target: Target, path: &str, optio
     if file.metadata().is_ok_and(|m| m.is_dir()) {
         return Err(Error::new(crate::sqlstate::WRONG_OBJECT_TYPE, format!("\"{path}\" is a directory")));
     }
-    let mut sink = Sink::start(write, run.patience(&target.table), UniqueKey::of(&target.table, run.session.zone()));
+    let mut sink = Sink::start(write, run.patience(&target.table), UniqueKey::all(&target.table, run.session.zone()));
     let (sender, mut batches) = mpsc::channel(2);
     let (options, active) = (options.clone(), Arc::clone(&run.active));
     let reader = tokio::task::spawn_blocking(move || match options.format {

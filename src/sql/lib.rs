@@ -47,6 +47,7 @@ mod copy_format;
 mod copy_from;
 mod copy_to;
 mod outcome;
+mod executor;
 mod instance;
 mod statements;
 mod point;

@@ -141,11 +141,7 @@ impl Schemas {
         }
         match context.catalog.relation(schema.oid, name) {
             None => Ok(None),
-            Some(Relation::Table(table)) => {
-                let schema = arrow_schema(&table.columns);
-                let provider = LightningTable::new(context.storage.clone(), table.storage_table(), &table.name, schema);
-                Ok(Some(Arc::new(provider)))
-            }
+            Some(Relation::Table(table)) => Ok(Some(Arc::new(LightningTable::of(context.storage.clone(), table)))),
             Some(Relation::View(view)) => self.view(view).await.map(Some),
         }
     }

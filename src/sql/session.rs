@@ -8,9 +8,10 @@
 use crate::active::Active;
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::{Error, Result};
+use crate::executor::{Executor, is_planned};
 use crate::instance::Instance;
 use crate::isolation::Level;
-use crate::outcome::{Notice, Outcome};
+use crate::outcome::{Notice, Outcome, RowStream};
 use crate::parser::{self, Parsed};
 use crate::point::{self, PointCall};
 use crate::prepared::PreparedStatement;
@@ -26,7 +27,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// State of a session's transaction, as ReadyForQuery reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) local_files: bool,
     pub(crate) transactions: Arc<Transactions>,
     notices: Mutex<Vec<Notice>>,
+    /// Where statements are planned and computed; where they come in, when it is not set.
+    executor: OnceLock<Executor>,
     /// Statements of SQL-level PREPARE, by name.
     pub(crate) prepared: Mutex<HashMap<String, Prepared>>,
 }
@@ -256,11 +259,21 @@ impl Shared {
             settings.statement_timeout(),
         );
         let run = Run { session: Arc::clone(self), parsed: Arc::clone(parsed), active, parameters };
-        let result = run.guarded(Box::pin(statements::execute(&run, prepared))).await;
+        let result = match self.executor.get().filter(|_| is_planned(kind)) {
+            None => run.execute(prepared).await,
+            Some(executor) => {
+                let prepared = prepared.cloned();
+                let result = executor.run(async move { run.execute(prepared.as_ref()).await }).await;
+                result.map(|outcome| match outcome {
+                    Outcome::Rows(rows) => Outcome::Rows(RowStream { batches: executor.rows(rows.batches), ..rows }),
+                    other => other,
+                })
+            }
+        };
         if result.is_err() {
             self.transactions.fail();
         }
-        result.map_err(|e| run.locate(e))
+        result
     }
 }
 
@@ -282,6 +295,11 @@ impl Run {
             active: Arc::clone(&self.active),
             parameters: self.parameters.clone(),
         }
+    }
+
+    /// Runs the statement.
+    async fn execute(&self, prepared: Option<&Prepared>) -> Result<Outcome> {
+        self.guarded(Box::pin(statements::execute(self, prepared))).await.map_err(|e| self.locate(e))
     }
 
     /// Runs `work` until it ends, is cancelled or panics.
@@ -343,9 +361,16 @@ impl Session {
             local_files,
             transactions: Arc::default(),
             notices: Mutex::default(),
+            executor: OnceLock::new(),
             prepared: Mutex::default(),
         };
         Session { shared: Arc::new(shared) }
+    }
+
+    /// Has statements that take planning run on other threads than those that ask; to be said before the first.
+    pub fn execute_on(&self, handle: tokio::runtime::Handle) {
+        // Whoever says it twice means the same.
+        let _ = self.shared.executor.set(Executor::new(handle));
     }
 
     /// Process id and secret for the cancel protocol.
@@ -493,8 +518,15 @@ impl Shared {
         let timeout = self.info.settings.statement_timeout();
         let active = self.instance.active().begin(self.info.process_id, &self.info.user, &parsed.text, timeout);
         let run = Run { session: Arc::clone(self), parsed: Arc::clone(&parsed), active, parameters: Vec::new() };
-        let inner =
-            run.guarded(Box::pin(crate::prepared::prepare(&run, parameters))).await.map_err(|e| run.locate(e))?;
-        Ok(Prepared { inner: Arc::new(inner) })
+        let types = parameters.to_vec();
+        let work = async move {
+            let inner =
+                run.guarded(Box::pin(crate::prepared::prepare(&run, &types))).await.map_err(|e| run.locate(e))?;
+            Ok(Prepared { inner: Arc::new(inner) })
+        };
+        match self.executor.get().filter(|_| is_planned(&parsed.kind)) {
+            None => work.await,
+            Some(executor) => executor.run(work).await,
+        }
     }
 }

@@ -7,8 +7,9 @@
 use crate::error::{Error, Result};
 use crate::sqlstate::{CANT_CHANGE_RUNTIME_PARAM, INVALID_PARAMETER_VALUE, UNDEFINED_OBJECT};
 use parking_lot::RwLock;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock};
 
 /// How a setting's value is checked and normalised.
 #[derive(Clone, Copy, Debug)]
@@ -308,7 +309,7 @@ impl Settings {
     pub fn get(&self, name: &str) -> Option<String> {
         let key = canonical(name);
         let values = self.values.read();
-        if let Some(value) = values.set.get(&key).or_else(|| values.reset.get(&key)) {
+        if let Some(value) = values.set.get(key.as_ref()).or_else(|| values.reset.get(key.as_ref())) {
             return Some(value.clone());
         }
         find(&key).ok().map(|d| d.default.to_owned())
@@ -321,7 +322,7 @@ impl Settings {
 
     /// Sets a value; `local`: until the transaction ends.
     pub fn set(&self, name: &str, value: &str, local: bool) -> Result<()> {
-        let key = canonical(name);
+        let key = canonical(name).into_owned();
         let (key, value, reported) = match find(&key) {
             Ok(definition) => {
                 if matches!(definition.kind, Kind::ReadOnly) {
@@ -348,7 +349,7 @@ impl Settings {
 
     /// Back to the value of the connection's start.
     pub fn reset(&self, name: &str) -> Result<()> {
-        let key = canonical(name);
+        let key = canonical(name).into_owned();
         let definition = find(&key);
         if let Err(e) = &definition
             && !key.contains('.')
@@ -487,21 +488,29 @@ pub(crate) fn split_list(text: &str) -> Vec<String> {
     names.into_iter().filter(|(name, quoted)| *quoted || !name.is_empty()).map(|(name, _)| name).collect()
 }
 
-fn canonical(name: &str) -> String {
-    match name.to_lowercase().as_str() {
-        "time zone" | "time.zone" => "timezone".to_owned(),
-        "session authorization" => "session_authorization".to_owned(),
-        "transaction isolation level" | "transaction.isolation.level" => "transaction_isolation".to_owned(),
-        "names" => "client_encoding".to_owned(),
-        other => other.to_owned(),
+fn canonical(name: &str) -> Cow<'_, str> {
+    let name = match name.chars().any(|c| c.is_uppercase()) {
+        true => Cow::Owned(name.to_lowercase()),
+        false => Cow::Borrowed(name),
+    };
+    match name.as_ref() {
+        "time zone" | "time.zone" => "timezone".into(),
+        "session authorization" => "session_authorization".into(),
+        "transaction isolation level" | "transaction.isolation.level" => "transaction_isolation".into(),
+        "names" => "client_encoding".into(),
+        _ => name,
     }
 }
 
+/// Definitions by their names in lower case.
+static BY_NAME: LazyLock<HashMap<String, &'static Definition>> =
+    LazyLock::new(|| DEFINITIONS.iter().map(|definition| (definition.name.to_lowercase(), definition)).collect());
+
 fn find(name: &str) -> Result<&'static Definition> {
     let name = canonical(name);
-    DEFINITIONS
-        .iter()
-        .find(|d| d.name.eq_ignore_ascii_case(&name))
+    BY_NAME
+        .get(name.as_ref())
+        .copied()
         .ok_or_else(|| Error::new(UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\"")))
 }
 

@@ -12,18 +12,18 @@ use crate::sqlstate::{DATATYPE_MISMATCH, INTERNAL_ERROR, NOT_NULL_VIOLATION};
 use crate::text::TextColumn;
 use crate::transaction::{HeldTxn, WriteTxn};
 use crate::types::{self, PgType};
-use crate::unique::{NewKeys, UniqueKey};
+use crate::unique::{Gone, NewKeys, UniqueKey};
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::SchemaRef;
 use lightning_catalog::Table;
-use lightning_storage::{Appender, Locking, TableId, TableMode, Transaction};
+use lightning_storage::{Appender, TableId, TableMode, Transaction};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Rows from which the appender takes over.
-const APPENDER_ROWS: usize = 16_384;
+pub(crate) const APPENDER_ROWS: usize = 16_384;
 /// So few rows, of so few bytes, are not worth another thread.
 const FEW_ROWS: usize = 16;
 const FEW_BYTES: usize = 1 << 16;
@@ -171,12 +171,12 @@ struct Arrived {
     rows: usize,
     buffered: Vec<RecordBatch>,
     appender: Option<Appender>,
-    keys: Option<NewKeys>,
+    keys: Vec<NewKeys>,
 }
 
 impl Sink {
-    /// Starts writing to the table of `patience`; `key` is its primary key, when there is one.
-    pub(crate) fn start(mut write: WriteTxn, patience: Patience, key: Option<UniqueKey>) -> Sink {
+    /// Starts writing to the table of `patience`, which has these keys.
+    pub(crate) fn start(mut write: WriteTxn, patience: Patience, keys: Vec<UniqueKey>) -> Sink {
         let (batches, queue) = mpsc::channel(QUEUE_BATCHES);
         let (complete, completed) = oneshot::channel();
         let mut inner = write.split();
@@ -185,7 +185,7 @@ impl Sink {
             rows: 0,
             buffered: Vec::new(),
             appender: None,
-            keys: key.map(NewKeys::new),
+            keys: keys.into_iter().map(NewKeys::new).collect(),
         };
         let worker = tokio::task::spawn_blocking(move || {
             let result = inner.txn().and_then(|txn| arrived.drain(&mut txn.storage, queue, completed));
@@ -214,7 +214,7 @@ impl Sink {
         let arrived = arrived?;
         self.write.rejoin(inner);
         let rows = arrived.rows as u64;
-        self.write.lock(&self.patience, |txn| arrived.lock(txn)).await?;
+        arrived.lock(&mut self.write, &self.patience).await?;
         self.write.blocking(move |txn| arrived.put(txn)).await?;
         self.write.finish().await?;
         Ok(rows)
@@ -249,9 +249,7 @@ impl Arrived {
     ) -> Result<Arrived> {
         while let Some(batch) = queue.blocking_recv() {
             self.rows += batch.num_rows();
-            if let Some(keys) = &mut self.keys {
-                keys.add(&batch)?;
-            }
+            self.keys.iter_mut().try_for_each(|keys| keys.add(&batch))?;
             match &mut self.appender {
                 None if self.rows < APPENDER_ROWS => self.buffered.push(batch),
                 None => {
@@ -270,30 +268,29 @@ impl Arrived {
         }
     }
 
-    /// The locks to have before the rows are put.
-    fn lock(&self, txn: &Transaction) -> lightning_storage::Result<Locking> {
-        match &self.keys {
-            Some(keys) if self.rows > 0 => keys.lock(txn),
-            _ => Ok(txn.lock_table(self.table, TableMode::RowExclusive)),
+    /// Waits for the locks to have before the rows are put.
+    async fn lock(&self, write: &mut WriteTxn, patience: &Patience) -> Result<()> {
+        write.lock(patience, |txn| Ok(txn.lock_table(self.table, TableMode::RowExclusive))).await?;
+        for keys in &self.keys {
+            if let Some(mut locking) = keys.lock(&write.txn()?.storage)? {
+                patience.wait(&mut locking).await?;
+            }
         }
+        Ok(())
     }
 
     /// Puts the rows into the transaction. Their keys are compared with all that has been committed, whatever the transaction sees.
     fn put(self, txn: &mut Transaction) -> Result<()> {
-        let before = match &self.keys {
-            Some(_) => Some(txn.newest()?),
-            None => None,
-        };
+        let before = if self.keys.is_empty() { None } else { Some(txn.newest()?) };
         match self.appender {
             Some(appender) => {
                 appender.finish(txn)?;
             }
             None => append_all(txn, self.table, &self.buffered)?,
         }
-        match (self.keys, before) {
-            (Some(keys), Some(before)) => keys.finish(&before, &[], || txn.newest()),
-            _ => Ok(()),
-        }
+        let Some(before) = before else { return Ok(()) };
+        let none = Gone { snapshot: &before, places: &[] };
+        self.keys.into_iter().try_for_each(|keys| keys.finish(&before, none, || txn.newest()))
     }
 }
 
@@ -323,18 +320,16 @@ fn append_all(txn: &mut Transaction, table: TableId, batches: &[RecordBatch]) ->
 pub(crate) async fn append(
     mut write: WriteTxn,
     patience: &Patience,
-    key: Option<UniqueKey>,
+    keys: Vec<UniqueKey>,
     batch: RecordBatch,
 ) -> Result<u64> {
     let rows = batch.num_rows();
     if rows > 0 {
-        let mut keys = key.map(NewKeys::new);
-        if let Some(keys) = &mut keys {
-            keys.add(&batch)?;
-        }
+        let mut keys: Vec<NewKeys> = keys.into_iter().map(NewKeys::new).collect();
+        keys.iter_mut().try_for_each(|keys| keys.add(&batch))?;
         let are_few = rows <= FEW_ROWS && batch.get_array_memory_size() <= FEW_BYTES;
         let arrived = Arrived { table: patience.table(), rows, buffered: vec![batch], appender: None, keys };
-        write.lock(patience, |txn| arrived.lock(txn)).await?;
+        arrived.lock(&mut write, patience).await?;
         if are_few {
             arrived.put(&mut write.txn()?.storage)?;
         } else {

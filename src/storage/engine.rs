@@ -13,6 +13,7 @@ use crate::encoders::Encoders;
 use crate::error::{Error, Result};
 use crate::flush::Flusher;
 use crate::frames::FrameCounters;
+use crate::ids::TableId;
 use crate::line::{Line, WalStatus};
 use crate::locks::LockInfo;
 use crate::recovery::{Recovered, recover};
@@ -96,6 +97,13 @@ impl Engine {
     pub fn checkpoint(&self) -> Result<()> {
         let flusher = self.flusher.as_ref().ok_or_else(|| Error::ReadOnly("the database is closed".into()))?;
         flusher.lock().checkpoint()
+    }
+
+    /// Returns when rows of `table` that were deleted before are gone, whatever their share, and all others are in blocks that do not
+    /// overlap. Snapshots keep what they see. Readers and writers go on meanwhile.
+    pub fn vacuum(&self, table: TableId) -> Result<()> {
+        let flusher = self.flusher.as_ref().ok_or_else(|| Error::ReadOnly("the database is closed".into()))?;
+        flusher.lock().vacuum(table)
     }
 
     /// The budget everything draws on.

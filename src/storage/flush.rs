@@ -12,8 +12,8 @@
 //! manifest reflects already, which replay skips table by table. If the table is truncated or dropped meanwhile, step 4
 //! finds the sealed rows gone; the manifest then names segments that replay of the later record takes out again.
 //!
-//! Small segments of one table are merged when there are many of them, so that many small flushes do not leave many files, and
-//! segments of which a quarter is deleted are written again without those rows.
+//! Small segments of one table are merged when there are many of them, so that many small flushes do not leave many files, larger ones
+//! when too many overlap ([`runs`]), and segments of which a quarter is deleted are written again without those rows.
 
 use crate::context::Context;
 use crate::deletes;
@@ -24,6 +24,7 @@ use crate::layout::Layout;
 use crate::line::Line;
 use crate::manifest::{Manifest, ManifestEdit, SegmentRecord};
 use crate::rewrite::{Rewrite, Rewritten};
+use crate::runs;
 use crate::scan::BlockSource;
 use crate::seal::{Sealed, Unflushed};
 use crate::segment::BLOCK_ROWS_MAX;
@@ -36,8 +37,14 @@ use std::time::{Duration, Instant};
 /// So many small segments of a table are merged.
 const MERGE_SEGMENTS: usize = 8;
 
+/// Merges of one table after one flush.
+const MERGES_MAX: usize = 4;
+
 /// A segment with at least one deleted row in so many is written again.
 const DEAD_SHARE: u64 = 4;
+
+/// This part of the bytes for rows in memory is what rewriting holds at a time.
+const REWRITE_SHARE: usize = 4;
 
 /// After a flush failed (a full disk, say) the next attempt is not made sooner than this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -161,18 +168,23 @@ impl Flusher {
 
     /// Writes the live rows of `blocks` to new segments, in key order.
     fn rewrite(&self, table: &Arc<Table>, blocks: Vec<BlockSource>) -> Result<Rewritten> {
-        let Some(rows) = Rewrite::new(blocks.clone()).read(table)? else { return Ok(Rewritten::nothing(blocks)) };
         let account = self.context.budget.register("flush");
-        account.grow(crate::mem::batch_bytes(&rows.batch));
         let mut sink = SegmentSink::unrefusable(&self.context, &self.encoders, table);
-        let mut at = 0;
-        while at < rows.batch.num_rows() {
-            let len = BLOCK_ROWS_MAX.min(rows.batch.num_rows() - at);
-            sink.push(vec![rows.batch.slice(at, len)])?;
-            at += len;
-        }
-        let segments = sink.finish()?;
-        Ok(rows.written(segments))
+        let rewrite = Rewrite::new(blocks);
+        let origins = rewrite.run(table, self.piece_rows(table), &account, |rows| sink.push(vec![rows]))?;
+        Ok(if origins.is_empty() { origins.written(vec![]) } else { origins.written(sink.finish()?) })
+    }
+
+    /// Rows of `table` that may be held at a time while it is rewritten: a block at least.
+    fn piece_rows(&self, table: &Arc<Table>) -> usize {
+        let row_bytes = || -> Option<u64> {
+            let layout = self.line.published().tables.get(&table.id)?.clone();
+            let summary = layout.stored.summary(layout.table.schema.fields().len()).ok()?;
+            let bytes: u64 = summary.iter().map(|column| column.raw_bytes).sum();
+            Some(bytes / layout.stored.rows.max(1))
+        };
+        let row_bytes = row_bytes().unwrap_or_default().max(1) as usize;
+        (self.context.mem_bytes_max() / REWRITE_SHARE / row_bytes).max(BLOCK_ROWS_MAX)
     }
 
     /// Makes the manifest reflect `flushed`, and then the layouts.
@@ -304,14 +316,23 @@ impl Flusher {
         Ok(())
     }
 
-    /// Merges the small segments of a table into one when they have become many, and writes those again of which one row in
-    /// `dead_share` is deleted.
+    /// Merges the small segments of a table into one when they have become many, and larger ones that overlap too deep; writes those again
+    /// of which one row in `dead_share` is deleted.
     fn compact(&mut self, table: TableId, dead_share: u64) -> Result<()> {
         let version = self.line.published();
         let Some(layout) = version.tables.get(&table) else { return Ok(()) };
         let small = self.small_segments(table, layout)?;
         if small.len() >= MERGE_SEGMENTS {
             self.replace(table, layout, small)?;
+        }
+        for _ in 0..MERGES_MAX {
+            let version = self.line.published();
+            let Some(layout) = version.tables.get(&table) else { return Ok(()) };
+            let known = self.known_segments(table, layout);
+            match runs::too_deep(&layout.table, &known)? {
+                Some(deep) => self.replace(table, layout, deep)?,
+                None => break,
+            }
         }
         let known = self.manifest.state().tables.get(&table).map_or(vec![], |state| state.segments.clone());
         for record in known {
@@ -325,6 +346,43 @@ impl Flusher {
             }
         }
         Ok(())
+    }
+
+    /// Brings all rows of `table` into blocks that do not overlap and have no deleted row, but for those deleted meanwhile.
+    pub(crate) fn vacuum(&mut self, table: TableId) -> Result<()> {
+        self.context.check_writable()?;
+        let unflushed = self.line.run(|line| line.unflushed())?;
+        let of_table: Vec<TableId> = unflushed.iter().map(|u| u.table).filter(|known| *known == table).collect();
+        let flushed = self.write(&of_table)?;
+        self.record(flushed)?;
+        self.advance_checkpoint()?;
+        let version = self.line.published();
+        let Some(layout) = version.tables.get(&table) else { return Ok(()) };
+        let small = self.small_segments(table, layout)?;
+        if small.len() > 1 {
+            self.replace(table, layout, small)?;
+        }
+        let version = self.line.published();
+        let Some(layout) = version.tables.get(&table) else { return Ok(()) };
+        for group in runs::overlapping(&layout.table, &self.known_segments(table, layout))? {
+            let version = self.line.published();
+            let Some(layout) = version.tables.get(&table) else { return Ok(()) };
+            let is_there =
+                |segment: &Arc<StoredSegment>| layout.stored.segments.iter().any(|s| Arc::ptr_eq(s, segment));
+            let is_fine = group.segments.len() == 1 && group.depth <= 1;
+            let has_dead = group.segments.iter().any(|segment| layout.dead.of_segment(segment.reference.id) > 0);
+            if group.segments.iter().all(is_there) && (has_dead || !is_fine) {
+                self.replace(table, layout, group.segments)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The segments of a layout that the manifest knows.
+    fn known_segments(&self, table: TableId, layout: &Layout) -> Vec<Arc<StoredSegment>> {
+        let Some(state) = self.manifest.state().tables.get(&table) else { return vec![] };
+        let is_known = |stored: &&Arc<StoredSegment>| state.segments.iter().any(|k| k.id == stored.reference.id);
+        layout.stored.segments.iter().filter(is_known).cloned().collect()
     }
 
     /// Writes the live rows of `old`, segments of `layout`, again, together.
@@ -360,18 +418,16 @@ impl Flusher {
 
     /// Segments of less than a block that the manifest knows, as many as fit into memory together.
     fn small_segments(&self, table: TableId, layout: &Layout) -> Result<Vec<Arc<StoredSegment>>> {
-        let Some(state) = self.manifest.state().tables.get(&table) else { return Ok(vec![]) };
         let mut bytes_left = self.context.mem_bytes_max() as u64;
         let mut small = vec![];
-        for stored in &layout.stored.segments {
-            let is_known = state.segments.iter().any(|known| known.id == stored.reference.id);
-            if !is_known || stored.reference.rows >= BLOCK_ROWS_MAX as u64 {
+        for stored in self.known_segments(table, layout) {
+            if stored.reference.rows >= BLOCK_ROWS_MAX as u64 {
                 continue;
             }
             let raw_bytes: u64 = stored.segment.summary()?.columns.iter().map(|column| column.raw_bytes).sum();
             if raw_bytes <= bytes_left {
                 bytes_left -= raw_bytes;
-                small.push(stored.clone());
+                small.push(stored);
             }
         }
         Ok(small)

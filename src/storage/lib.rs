@@ -37,9 +37,10 @@ mod frames;
 mod segment;
 mod scan;
 
-// Keys as bytes.
+// Keys as bytes, and tables in step with tables.
 #[cfg_attr(not(test), expect(dead_code, reason = "secondary indexes come on top of it"))]
 mod key;
+mod index;
 
 // Who writes first, and what was written last.
 mod lookup;
@@ -64,12 +65,14 @@ mod statistics;
 
 // The database at one moment, and changes of it.
 mod rewrite;
+mod runs;
 mod layout;
 mod version;
 mod writes;
 mod record;
 mod reads;
 mod snapshot;
+mod changes;
 
 // What makes changes.
 mod encoders;
@@ -86,13 +89,16 @@ mod engine;
 mod locking;
 mod transaction;
 
+pub use changes::Changes;
 pub use engine::{Engine, Options};
 pub use error::{Error, ErrorKind, Result, Waiting};
 pub use frames::{FrameCounters, Frames};
 pub use ids::{Lsn, SegmentId, TableId, Timestamp};
+pub use index::IndexOf;
 pub use line::WalStatus;
 pub use locking::{IfLocked, Locking};
 pub use locks::{KeyMode, LockInfo, LockMode, LockOwner, TableMode, Waker};
+pub use lookup::KeyRows;
 pub use predicate::{CompareOp, DynamicConditions, DynamicFilter, Predicate, RowFilter};
 pub use scan::{Scan, ScanMetrics, ScanReader, ScanSpec};
 pub use snapshot::{BlockInfo, Snapshot};

@@ -9,11 +9,12 @@ use crate::budget::Reservation;
 use crate::dead::{BlockId, DeadRows};
 use crate::delta::{DeltaBlock, DeltaView};
 use crate::error::{Error, Result};
-use crate::key::{EncodedKeys, KeyEncoder};
+use crate::key::{EncodedKeys, KeyEncoder, KeyRange};
 use crate::segment::{BLOCK_ROWS_MAX, ColumnSummary};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::DataType;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -47,6 +48,19 @@ impl SortedKeys {
         let first = self.order.partition_point(|&row| self.keys.get(row as usize) < key);
         let rows = self.order[first..].iter().map(|&row| row as usize);
         rows.take_while(move |&row| self.keys.get(row) == key)
+    }
+
+    /// Where in key order the keys of `range` are.
+    pub(crate) fn range(&self, range: &KeyRange) -> Range<usize> {
+        let cut = |key: &[u8]| self.order.partition_point(|&row| self.keys.get(row as usize) < key);
+        let start = cut(&range.start);
+        start..range.end.as_deref().map_or(self.order.len(), cut).max(start)
+    }
+
+    /// A key by its place in key order, and its row.
+    pub(crate) fn at(&self, at: usize) -> (&[u8], usize) {
+        let row = self.order[at] as usize;
+        (self.keys.get(row), row)
     }
 }
 

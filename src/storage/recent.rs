@@ -55,6 +55,10 @@ impl RecentWrites {
                 footprint.dropped.push(*id);
                 continue;
             }
+            // Nobody looks for entries of an index here: who changes one changes a row.
+            if writes.table.definition.index.is_some() {
+                continue;
+            }
             let keys = writes.deleted.rows + writes.rows.rows;
             let is_large = writes.truncated || !writes.segments.is_empty() || keys > LISTED_KEYS_MAX;
             match is_large || writes.table.encoder.is_none() {

@@ -1,17 +1,18 @@
 //! Commit records: what a transaction wrote, as the log keeps it.
 //!
 //! ```text
-//! record   version u8 = 2 · tables u32 · per table:
+//! record   version u8 = 3 · tables u32 · per table:
 //! table    id u64 · schema version u32 · flags u8 (1 created, 2 dropped, 4 truncated) · next row number i64
 //!          · [created: definition, sized]
-//!          · keys of deleted rows: batches u32 · batch, sized, each
-//!          · new rows: batches u32 · batch, sized, each
+//!          · keys of deleted rows: batches u32 · per batch: form u8 · batch, sized
+//!          · new rows: the same
 //!          · segments u32 · per segment: id u64 · file bytes u64 · rows u64
 //!            · blocks with rows deleted again u32 · per block: number u32 · rows u32 · row u32 each
 //! ```
 //!
-//! Integers are little-endian; *sized* is a length (u32) and that many bytes. Batches carry final values and no schema: it
-//! is the table's, or that of its key, made by this record or an earlier one. Deleted rows are named by key, wherever they are by
+//! Integers are little-endian; *sized* is a length (u32) and that many bytes. A batch is an Arrow record batch (form 0), rows as a delta tree has
+//! them (1), or keys as bytes (2), the last two sized, one behind the other. Version 2 has Arrow alone and no forms. Batches carry final values and no
+//! schema: it is the table's, or that of its key, made by this record or an earlier one. Deleted rows are named by key, wherever they are by
 //! then; a key that is not there was deleted by a later record that segments reflect already. The frame around a record has the checksum.
 
 use crate::batch_bytes::{batch_from_bytes, batch_to_bytes};
@@ -25,13 +26,19 @@ use crate::stored::{Origin, SegmentRef, StoredSegment};
 use crate::table::{Table, TableDefinition};
 use crate::version::Version;
 use crate::writes::{TableWrites, WriteSet};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The version before, which is still read.
+const VERSION_OF_ARROW: u8 = 2;
 const CREATED: u8 = 1;
 const DROPPED: u8 = 2;
 const TRUNCATED: u8 = 4;
+const ARROW: u8 = 0;
+const ROWS: u8 = 1;
+const KEYS: u8 = 2;
 
 /// The record of `writes`.
 pub(crate) fn encode(writes: &WriteSet) -> Result<Vec<u8>> {
@@ -52,8 +59,22 @@ fn encode_table(writes: &TableWrites, out: &mut Vec<u8>) -> Result<()> {
     if writes.created {
         put_sized(&writes.table.definition.to_bytes()?, out)?;
     }
-    encode_batches(&writes.deleted, out)?;
-    encode_batches(&writes.rows, out)?;
+    match &writes.table.encoder {
+        Some(encoder) => {
+            out.extend((writes.deleted.blocks.len() as u32).to_le_bytes());
+            for block in &writes.deleted.blocks {
+                put_items(KEYS, encoder.encode_prefix(block.batch().columns())?.iter(), out)?;
+            }
+        }
+        None => encode_batches(&writes.deleted, out)?,
+    }
+    match &writes.delta_rows {
+        Some(rows) => {
+            out.extend(1u32.to_le_bytes());
+            put_items(ROWS, rows.row_bytes().map(AsRef::as_ref), out)?;
+        }
+        None => encode_batches(&writes.rows, out)?,
+    }
     out.extend((writes.segments.len() as u32).to_le_bytes());
     for stored in &writes.segments {
         encode_segment(&stored.reference, out);
@@ -67,8 +88,20 @@ fn encode_batches(batches: &MemList, out: &mut Vec<u8>) -> Result<()> {
     for block in &batches.blocks {
         let mut batch = vec![];
         batch_to_bytes(block.batch(), &mut batch)?;
+        out.push(ARROW);
         put_sized(&batch, out)?;
     }
+    Ok(())
+}
+
+/// A batch made of byte strings.
+fn put_items<'a>(form: u8, items: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> Result<()> {
+    out.push(form);
+    let at = out.len();
+    out.extend(0u32.to_le_bytes());
+    items.into_iter().try_for_each(|item| put_sized(item, out))?;
+    let bytes = length(out.len() - at - size_of::<u32>())?;
+    out[at..at + size_of::<u32>()].copy_from_slice(&bytes);
     Ok(())
 }
 
@@ -88,11 +121,14 @@ fn encode_dead(segment: SegmentId, dead: &DeadRows, out: &mut Vec<u8>) {
 }
 
 fn put_sized(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let len =
-        u32::try_from(bytes.len()).map_err(|_| Error::Unsupported("a commit of more than 4 GiB in memory".into()))?;
-    out.extend(len.to_le_bytes());
+    out.extend(length(bytes.len())?);
     out.extend_from_slice(bytes);
     Ok(())
+}
+
+fn length(bytes: usize) -> Result<[u8; 4]> {
+    let bytes = u32::try_from(bytes);
+    Ok(bytes.map_err(|_| Error::Unsupported("a commit of more than 4 GiB in memory".into()))?.to_le_bytes())
 }
 
 fn encode_segment(segment: &SegmentRef, out: &mut Vec<u8>) {
@@ -110,10 +146,12 @@ pub(crate) fn decode(
     context: &Arc<Context>,
     skip: &dyn Fn(TableId) -> bool,
 ) -> Result<WriteSet> {
-    let mut input = Input { rest: payload };
-    if input.u8()? != VERSION {
-        return Err(malformed("unknown version"));
-    }
+    let mut input = Input { rest: payload, has_forms: true };
+    input.has_forms = match input.u8()? {
+        VERSION => true,
+        VERSION_OF_ARROW => false,
+        _ => return Err(malformed("unknown version")),
+    };
     let mut writes = WriteSet::default();
     for _ in 0..input.u32()? {
         if let Some(table) = decode_table(&mut input, lsn, version, context, skip)? {
@@ -138,8 +176,8 @@ fn decode_table(
     let flags = input.u8()?;
     let next_row = input.u64()? as i64;
     let created = if flags & CREATED != 0 { Some(input.sized()?) } else { None };
-    let keys = (0..input.u32()?).map(|_| input.sized()).collect::<Result<Vec<_>>>()?;
-    let batches = (0..input.u32()?).map(|_| input.sized()).collect::<Result<Vec<_>>>()?;
+    let keys = (0..input.u32()?).map(|_| input.batch()).collect::<Result<Vec<_>>>()?;
+    let batches = (0..input.u32()?).map(|_| input.batch()).collect::<Result<Vec<_>>>()?;
     let mut dead = DeadRows::default();
     let segments = (0..input.u32()?).map(|_| decode_segment(input, &mut dead)).collect::<Result<Vec<_>>>()?;
     let is_created = created.is_some();
@@ -150,10 +188,11 @@ fn decode_table(
         (None, None) => return Ok(None),
     };
     table.reserve_rows(next_row);
-    let decode = |batches: Vec<&[u8]>, schema: &SchemaRef| -> Result<MemList> {
+    let decode = |batches: Vec<(u8, &[u8])>, schema: &SchemaRef| -> Result<MemList> {
         let mut list = MemList::default();
-        for bytes in batches {
-            list.add(MemBlock::unrefusable(batch_from_bytes(bytes, schema)?, &context.mem_account)?);
+        for (form, bytes) in batches {
+            let batch = decode_batch(form, bytes, &table, schema)?;
+            list.add(MemBlock::unrefusable(batch, &context.mem_account)?);
         }
         Ok(list)
     };
@@ -170,6 +209,32 @@ fn decode_table(
         dead,
         ..TableWrites::new(table)
     }))
+}
+
+fn decode_batch(form: u8, bytes: &[u8], table: &Table, schema: &SchemaRef) -> Result<RecordBatch> {
+    let items = || {
+        let mut input = Input { rest: bytes, has_forms: true };
+        let mut items = vec![];
+        while !input.rest.is_empty() {
+            items.push(input.sized()?);
+        }
+        Ok::<_, Error>(items)
+    };
+    match (form, &table.row_format, &table.encoder) {
+        (ARROW, ..) => batch_from_bytes(bytes, schema),
+        (ROWS, Some(format), _) => {
+            let rows = items()?;
+            if !rows.iter().all(|row| format.is_well_formed(row)) {
+                return Err(malformed("a row that is none"));
+            }
+            let all: Vec<usize> = (0..schema.fields().len()).collect();
+            let mut decoder = format.decoder(&all, rows.len());
+            decoder.append(&rows);
+            decoder.finish(schema.clone())
+        }
+        (KEYS, _, Some(encoder)) => Ok(RecordBatch::try_new(schema.clone(), encoder.decode(items()?)?)?),
+        _ => Err(malformed("unknown form of rows")),
+    }
 }
 
 fn decode_segment(input: &mut Input<'_>, dead: &mut DeadRows) -> Result<SegmentRef> {
@@ -193,6 +258,8 @@ fn malformed(what: &str) -> Error {
 
 struct Input<'a> {
     rest: &'a [u8],
+    /// Whether batches say their form.
+    has_forms: bool,
 }
 
 impl<'a> Input<'a> {
@@ -218,6 +285,12 @@ impl<'a> Input<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    /// Form and bytes of a batch.
+    fn batch(&mut self) -> Result<(u8, &'a [u8])> {
+        let form = if self.has_forms { self.u8()? } else { ARROW };
+        Ok((form, self.sized()?))
+    }
+
     fn sized(&mut self) -> Result<&'a [u8]> {
         let len = self.u32()? as usize;
         self.bytes(len)
@@ -227,7 +300,7 @@ impl<'a> Input<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow::array::{ArrayRef, Int64Array};
     use lightning_vfs::MemoryVfs;
     use std::path::Path;
 
@@ -238,7 +311,7 @@ mod tests {
 
     fn example(context: &Arc<Context>) -> WriteSet {
         let batch = RecordBatch::try_from_iter([("id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
-        let definition = TableDefinition { schema: batch.schema(), key: vec![0] };
+        let definition = TableDefinition::new(batch.schema(), vec![0]);
         let mut created = TableWrites::new(Table::new(TableId(2000), definition.clone()).unwrap());
         created.created = true;
         let rows = created.table.fit(&batch).unwrap();
@@ -277,10 +350,59 @@ mod tests {
     }
 
     #[test]
+    fn small_rows_are_written_as_delta_trees_have_them() {
+        let context = context();
+        let mut writes = example(&context);
+        writes.prepare();
+        let payload = encode(&writes).unwrap();
+        let back = decode(&payload, Lsn(5), &Version::default(), &context, &|_| false).unwrap();
+        let (before, after) = (&writes.tables[&TableId(2000)], &back.tables[&TableId(2000)]);
+        assert!(before.delta_rows.is_some());
+        assert_eq!(after.rows.blocks[0].batch(), before.rows.blocks[0].batch());
+        // Nothing about the bytes is believed; Arrow's are only ever read behind a checksum.
+        let table = before.table.clone();
+        writes.tables.retain(|id, _| *id == table.id);
+        writes.tables.values_mut().for_each(|writes| writes.created = false);
+        let mut version = Version::default();
+        version.tables.insert(table.id, crate::layout::Layout::empty(table));
+        let payload = encode(&writes).unwrap();
+        for bit in 0..payload.len() * 8 {
+            let mut changed = payload.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let _ = decode(&changed, Lsn(5), &version, &context, &|_| false);
+        }
+    }
+
+    #[test]
+    fn records_of_the_version_before_are_read() {
+        let context = context();
+        let batch = RecordBatch::try_from_iter([("id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)]).unwrap();
+        let table = Table::new(TableId(2000), TableDefinition::new(batch.schema(), vec![0])).unwrap();
+        let mut version = Version::default();
+        version.tables.insert(table.id, crate::layout::Layout::empty(table.clone()));
+        let rows = table.fit(&batch).unwrap();
+        let mut payload = vec![2, 1, 0, 0, 0];
+        payload.extend(2000u64.to_le_bytes());
+        payload.extend(1u32.to_le_bytes());
+        payload.push(0);
+        payload.extend(1i64.to_le_bytes());
+        for batch in [rows.project(&[0]).unwrap(), rows.clone()] {
+            let mut bytes = vec![];
+            batch_to_bytes(&batch, &mut bytes).unwrap();
+            payload.extend(1u32.to_le_bytes());
+            put_sized(&bytes, &mut payload).unwrap();
+        }
+        payload.extend(0u32.to_le_bytes());
+        let back = decode(&payload, Lsn(5), &version, &context, &|_| false).unwrap();
+        assert_eq!(*back.tables[&TableId(2000)].rows.blocks[0].batch(), rows);
+        assert_eq!(back.tables[&TableId(2000)].deleted.rows, 2);
+    }
+
+    #[test]
     fn record_has_golden_bytes() {
         let context = context();
         let schema = Arc::new(arrow::datatypes::Schema::empty());
-        let table = Table::new(TableId(0x0102), TableDefinition { schema, key: vec![] }).unwrap();
+        let table = Table::new(TableId(0x0102), TableDefinition::new(schema, vec![])).unwrap();
         let mut writes = TableWrites::new(table);
         writes.truncated = true;
         let reference = SegmentRef { id: SegmentId(9), bytes: 0x1000, rows: 130_000 };
@@ -289,7 +411,7 @@ mod tests {
         writes.dead.insert(BlockId::Stored(SegmentId(9), 1), 300);
         let writes = WriteSet { tables: [(writes.table.id, writes)].into() };
         let golden = [
-            &[2, 1, 0, 0, 0][..],
+            &[3, 1, 0, 0, 0][..],
             &[2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4],
             &[1, 0, 0, 0, 0, 0, 0, 0],
             &[0, 0, 0, 0, 0, 0, 0, 0],

@@ -66,6 +66,7 @@ impl Replay {
         for (&id, table) in &state.tables {
             version.tables.insert(id, known_layout(context, id, table));
         }
+        version.list_indexes();
         let flushed = state.tables.iter().map(|(&id, table)| (id, table.flushed_lsn)).collect();
         Replay { flushed, version, backlog: Backlog::default(), log_dir: context.places.wal.clone() }
     }

@@ -5,8 +5,8 @@
 //! slot  fixed-width value: its bytes as Arrow has them · Boolean: one byte · string: where it ends, u32
 //! ```
 //!
-//! A slot is at the same place in every row, so columns are made of many rows without any search. Rows stay in memory and never
-//! reach a disk: the form is nobody else's business. Tables with columns of other types (lists, structs) have no such form, and
+//! A slot is at the same place in every row, so columns are made of many rows without any search. Records of small commits in the log have
+//! rows in this form, too. Tables with columns of other types (lists, structs) have no such form, and
 //! no delta tree.
 
 use crate::error::Result;
@@ -119,6 +119,21 @@ impl RowFormat {
             }
         }
         Some(row.as_slice().into())
+    }
+
+    /// Whether `row` can be decoded.
+    pub(crate) fn is_well_formed(&self, row: &[u8]) -> bool {
+        if row.len() < self.fixed_bytes {
+            return false;
+        }
+        let mut start = self.fixed_bytes;
+        self.columns.iter().filter(|column| column.form == Form::Bytes).all(|column| {
+            let end = column.end(row, self.fixed_bytes);
+            let bytes = row.get(start..end);
+            start = end;
+            let is_text = matches!(column.data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+            bytes.is_some_and(|bytes| !is_text || std::str::from_utf8(bytes).is_ok())
+        })
     }
 
     /// A decoder of the columns `projection`.
@@ -269,17 +284,26 @@ impl Column {
     /// The string of a row.
     #[inline]
     fn bytes<'a>(&self, row: &'a [u8], fixed_bytes: usize) -> &'a [u8] {
-        let end = |slot: usize| {
-            let bytes = row[slot..].first_chunk().expect("a slot of a string has four bytes");
-            fixed_bytes + u32::from_le_bytes(*bytes) as usize
-        };
-        &row[self.slot_before.map_or(fixed_bytes, end)..end(self.slot)]
+        let start = self.slot_before.map_or(fixed_bytes, |slot| end_in(row, slot, fixed_bytes));
+        &row[start..self.end(row, fixed_bytes)]
+    }
+
+    /// Where the string of a row ends.
+    fn end(&self, row: &[u8], fixed_bytes: usize) -> usize {
+        end_in(row, self.slot, fixed_bytes)
     }
 
     #[inline]
     fn text<'a>(&self, row: &'a [u8], fixed_bytes: usize) -> &'a str {
         std::str::from_utf8(self.bytes(row, fixed_bytes)).expect("the bytes are those of a text")
     }
+}
+
+/// Where the string ends whose slot is at `slot`.
+#[inline]
+fn end_in(row: &[u8], slot: usize, fixed_bytes: usize) -> usize {
+    let bytes = row[slot..].first_chunk().expect("a slot of a string has four bytes");
+    fixed_bytes + u32::from_le_bytes(*bytes) as usize
 }
 
 #[cfg(test)]

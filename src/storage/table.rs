@@ -9,10 +9,11 @@
 use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
 use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
+use crate::index::IndexOf;
 use crate::key::{KeyColumn, KeyEncoder, KeyRange};
 use crate::predicate::{CompareOp, Predicate};
 use crate::row::RowFormat;
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -29,6 +30,8 @@ pub struct TableDefinition {
     /// Columns that rows are clustered by, ascending, NULLs last, and that tell them apart: no two rows may have the same
     /// key. Empty means arrival order.
     pub key: Vec<usize>,
+    /// What it is an index of, if it is one.
+    pub index: Option<IndexOf>,
 }
 
 /// A table as a snapshot sees it.
@@ -46,11 +49,26 @@ pub struct TableInfo {
     pub mem_rows: u64,
 }
 
+/// Bit of the number of key columns: it is an index.
+const INDEX: u32 = 1 << 31;
+
 impl TableDefinition {
-    /// Bytes for log and manifest: number of key columns `u32`, the columns `u32` each, the schema as Arrow IPC has it.
+    /// A table that is no index.
+    pub fn new(schema: SchemaRef, key: Vec<usize>) -> TableDefinition {
+        TableDefinition { schema, key, index: None }
+    }
+
+    /// Bytes for log and manifest: number of key columns `u32`, the columns `u32` each, the schema as Arrow IPC has it. For an index
+    /// the top bit of the number is set, and before the schema come the id `u64` of its table, the number of columns `u32`, the columns `u32` each.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = (self.key.len() as u32).to_le_bytes().to_vec();
+        let flag = if self.index.is_some() { INDEX } else { 0 };
+        let mut bytes = (self.key.len() as u32 | flag).to_le_bytes().to_vec();
         self.key.iter().for_each(|&column| bytes.extend((column as u32).to_le_bytes()));
+        if let Some(of) = &self.index {
+            bytes.extend(of.table.0.to_le_bytes());
+            bytes.extend((of.columns.len() as u32).to_le_bytes());
+            of.columns.iter().for_each(|&column| bytes.extend((column as u32).to_le_bytes()));
+        }
         bytes.extend(schema_to_bytes(&self.schema)?);
         Ok(bytes)
     }
@@ -59,18 +77,27 @@ impl TableDefinition {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<TableDefinition> {
         let malformed = || Error::Arrow("malformed table definition".into());
         let mut rest = bytes;
-        let mut next = || -> Result<usize> {
+        let mut next = || -> Result<u32> {
             let (number, after) = rest.split_first_chunk().ok_or_else(malformed)?;
             rest = after;
-            Ok(u32::from_le_bytes(*number) as usize)
+            Ok(u32::from_le_bytes(*number))
         };
         let columns = next()?;
-        let key = (0..columns).map(|_| next()).collect::<Result<Vec<_>>>()?;
+        let mut numbers = |count: u32| (0..count).map(|_| Ok(next()? as usize)).collect::<Result<Vec<_>>>();
+        let key = numbers(columns & !INDEX)?;
+        let index = match columns & INDEX {
+            0 => None,
+            _ => {
+                let parts = numbers(3)?;
+                let table = TableId(parts[0] as u64 | (parts[1] as u64) << 32);
+                Some(IndexOf { table, columns: numbers(parts[2] as u32)? })
+            }
+        };
         let schema = schema_from_bytes(rest)?;
         if key.iter().any(|&column| column >= schema.fields().len()) {
             return Err(malformed());
         }
-        Ok(TableDefinition { schema, key })
+        Ok(TableDefinition { schema, key, index })
     }
 }
 
@@ -175,6 +202,9 @@ impl Table {
                         (low, high) = (Bound::Included(from.clone()), Bound::Included(to.clone()));
                     }
                     Predicate::In { values, .. } if values.len() == 1 => exact = Some(values.clone()),
+                    Predicate::IsNull { .. } if self.schema.field(column).is_nullable() => {
+                        exact = Some(new_null_array(self.schema.field(column).data_type(), 1));
+                    }
                     _ => {}
                 }
             }
@@ -255,13 +285,17 @@ mod tests {
         let metadata = [("lightning.pg_type".to_string(), "1043:14".to_string())];
         let field = Field::new("c", DataType::Utf8View, false).with_metadata(metadata.into());
         let fields = vec![field, Field::new("d", DataType::Decimal128(15, 2), true)];
-        let definition = TableDefinition { schema: Arc::new(Schema::new(fields)), key: vec![1, 0] };
+        let definition = TableDefinition::new(Arc::new(Schema::new(fields)), vec![1, 0]);
         let bytes = definition.to_bytes().unwrap();
         let back = TableDefinition::from_bytes(&bytes).unwrap();
-        assert_eq!((back.schema, back.key), (definition.schema, definition.key));
+        assert_eq!((&back.schema, &back.key), (&definition.schema, &definition.key));
         // The last bytes are padding.
         for len in 0..bytes.len() - 8 {
             assert!(TableDefinition::from_bytes(&bytes[..len]).is_err(), "length {len}");
         }
+        let index = IndexOf { table: TableId(1 << 40 | 7), columns: vec![3, 0] };
+        let definition = TableDefinition { index: Some(index.clone()), ..definition };
+        let back = TableDefinition::from_bytes(&definition.to_bytes().unwrap()).unwrap();
+        assert_eq!((back.key, back.index), (vec![1, 0], Some(index)));
     }
 }

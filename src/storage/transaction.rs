@@ -197,14 +197,17 @@ impl Transaction {
         Ok(self.lock_table(table, TableMode::RowShare).with_keys(keys, wanted, mode, if_locked))
     }
 
-    /// Locks on keys that rows have, or will have, for a writer. [`Transaction::lock_rows`] says when the table is locked instead.
+    /// Locks on keys that rows have, or will have, for a writer, or on what such keys begin with. [`Transaction::lock_rows`] says when the table is locked instead.
     pub fn lock_keys(&self, table: TableId, keys: &[ArrayRef], mode: KeyMode) -> Result<Locking> {
         let known = self.table(table)?;
         let rows = keys.first().map_or(0, |column| column.len());
         if rows > Self::LOCKED_KEYS_MAX || known.encoder.is_none() {
             return Ok(self.lock_table_alone(table));
         }
-        let keys = encode(&known, keys)?;
+        let keys = match &known.encoder {
+            Some(encoder) if keys.len() < encoder.columns().len() => encoder.encode_prefix(keys)?,
+            _ => encode(&known, keys)?,
+        };
         let wanted = (0..rows as u32).collect();
         Ok(self.lock_table(table, TableMode::RowExclusive).with_keys(keys, wanted, mode, IfLocked::Wait))
     }
@@ -336,8 +339,11 @@ impl Transaction {
         *self.overlay.get_mut() = None;
     }
 
-    /// Drops a table.
+    /// Drops a table, and its indexes.
     pub fn drop_table(&mut self, table: TableId) -> Result<()> {
+        for index in self.indexes_of(table, None)? {
+            self.drop_table(index.id)?;
+        }
         let writes = self.writes_to(table)?;
         if writes.created {
             self.writes.tables.remove(&table);
@@ -349,15 +355,46 @@ impl Transaction {
 
     /// Removes all rows of the table: those this snapshot sees, own ones, and what commits before this transaction does.
     pub fn truncate(&mut self, table: TableId) -> Result<()> {
+        for index in self.indexes_of(table, None)? {
+            self.truncate(index.id)?;
+        }
         let writes = self.writes_to(table)?;
-        let created = writes.created;
-        *writes = TableWrites { created, truncated: !created, ..TableWrites::new(writes.table.clone()) };
+        let (created, indexes) = (writes.created, std::mem::take(&mut writes.indexes));
+        *writes = TableWrites { created, truncated: !created, indexes, ..TableWrites::new(writes.table.clone()) };
         Ok(())
+    }
+
+    /// The indexes of a table for this transaction, of those that have one of the columns `changed` or, when it is `None`, all.
+    fn indexes_of(&self, table: TableId, changed: Option<&[usize]>) -> Result<Vec<Arc<Table>>> {
+        let own = self.writes.tables.iter().filter(|(_, writes)| {
+            writes.created && writes.table.definition.index.as_ref().is_some_and(|of| of.table == table)
+        });
+        let ids = self.base.indexes_of(table).iter().chain(own.map(|(id, _)| id));
+        let is_dropped = |id: &TableId| self.writes.tables.get(id).is_some_and(|writes| writes.dropped);
+        let known = ids.filter(|id| !is_dropped(id)).map(|id| self.table(*id)).collect::<Result<Vec<_>>>()?;
+        let is_meant = |index: &Arc<Table>| match (changed, &index.definition.index) {
+            (Some(changed), Some(of)) => changed.iter().any(|column| of.columns.contains(column)),
+            _ => true,
+        };
+        Ok(known.into_iter().filter(is_meant).collect())
     }
 
     /// Adds rows. Small amounts stay in memory until commit; from 122,880 rows on they go straight to segments.
     pub fn append(&mut self, table: TableId, batch: RecordBatch) -> Result<()> {
+        let indexes = self.indexes_of(table, None)?;
+        self.append_with(table, batch, &indexes)
+    }
+
+    fn append_with(&mut self, table: TableId, batch: RecordBatch, indexes: &[Arc<Table>]) -> Result<()> {
         let batch = self.table(table)?.fit(&batch)?;
+        let entries = indexes.iter().map(|index| index.entries(&batch)).collect::<Result<Vec<_>>>()?;
+        for (index, entries) in indexes.iter().zip(entries) {
+            self.append_fitted(index.id, entries)?;
+        }
+        self.append_fitted(table, batch)
+    }
+
+    fn append_fitted(&mut self, table: TableId, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() >= BLOCK_ROWS_MAX || batch_bytes(&batch) > BUFFER_BYTES_MAX {
             return self.load(table, [batch]);
         }
@@ -382,6 +419,39 @@ impl Transaction {
     /// Deletes rows by their places in `snapshot`, which must be one of this transaction's own since the last refresh. Rows
     /// named twice and rows that this transaction has deleted already are passed over; how many were deleted now.
     pub fn delete(&mut self, snapshot: &Snapshot, table: TableId, places: &UInt64Array) -> Result<u64> {
+        let indexes = self.indexes_of(table, None)?;
+        self.delete_with(snapshot, table, places, &indexes)
+    }
+
+    /// Deletes rows as [`Transaction::delete`] and adds `rows` for them, which differ in the columns `changed` only.
+    pub fn replace(
+        &mut self,
+        snapshot: &Snapshot,
+        table: TableId,
+        places: &UInt64Array,
+        rows: RecordBatch,
+        changed: &[usize],
+    ) -> Result<()> {
+        // A row gets a new number.
+        let is_numbered = self.table(table)?.has_row_numbers();
+        let indexes = self.indexes_of(table, Some(changed).filter(|_| !is_numbered))?;
+        self.delete_with(snapshot, table, places, &indexes)?;
+        self.append_with(table, rows, &indexes)
+    }
+
+    fn delete_with(
+        &mut self,
+        snapshot: &Snapshot,
+        table: TableId,
+        places: &UInt64Array,
+        indexes: &[Arc<Table>],
+    ) -> Result<u64> {
+        if snapshot.timestamp() == self.base.timestamp {
+            for index in indexes {
+                let entries = snapshot.entries_of(index, places)?;
+                self.delete_with(snapshot, index.id, &entries, &[])?;
+            }
+        }
         let (layout, timestamp) = (snapshot.version().layout(table)?.clone(), snapshot.timestamp());
         if timestamp != self.base.timestamp {
             return Err(Error::Unsupported("a place belongs to the snapshot that was scanned".into()));
@@ -464,11 +534,13 @@ impl Transaction {
 
     /// A bulk appender that encodes on the engine's threads while the caller goes on.
     pub fn appender(&mut self, table: TableId) -> Result<Appender> {
-        Ok(Appender { load: self.bulk_load(table)?, transaction: self.owner.number })
+        let indexes = self.indexes_of(table, None)?;
+        let indexes = indexes.iter().map(|index| self.bulk_load(index.id)).collect::<Result<_>>()?;
+        Ok(Appender { load: self.bulk_load(table)?, indexes, transaction: self.owner.number })
     }
 
     /// A table that exists for this transaction.
-    fn table(&self, table: TableId) -> Result<Arc<Table>> {
+    pub(crate) fn table(&self, table: TableId) -> Result<Arc<Table>> {
         match self.writes.tables.get(&table) {
             Some(writes) if writes.dropped => Err(Error::UnknownTable(table)),
             Some(writes) if writes.created => Ok(writes.table.clone()),
@@ -480,7 +552,9 @@ impl Transaction {
     fn writes_to(&mut self, table: TableId) -> Result<&mut TableWrites> {
         let known = self.table(table)?;
         *self.overlay.get_mut() = None;
-        Ok(self.writes.tables.entry(table).or_insert_with(|| TableWrites::new(known)))
+        let indexes = self.base.indexes_of(table);
+        let new = || TableWrites { indexes: indexes.to_vec(), ..TableWrites::new(known) };
+        Ok(self.writes.tables.entry(table).or_insert_with(new))
     }
 
     /// Commits: durable, published, then returns. A transaction that wrote nothing writes nothing.
@@ -589,6 +663,7 @@ fn encode(table: &Table, keys: &[ArrayRef]) -> Result<EncodedKeys> {
 #[derive(Debug)]
 pub struct Appender {
     load: BulkLoad,
+    indexes: Vec<BulkLoad>,
     /// Which transaction made it.
     transaction: u64,
 }
@@ -597,6 +672,10 @@ impl Appender {
     /// Adds rows.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
         let batch = self.load.table.fit(&batch)?;
+        let entries = self.indexes.iter().map(|load| load.table.entries(&batch)).collect::<Result<Vec<_>>>()?;
+        for (load, entries) in self.indexes.iter_mut().zip(entries) {
+            load.push(entries)?;
+        }
         self.load.push(batch)
     }
 
@@ -608,6 +687,10 @@ impl Appender {
         let (table, rows) = (self.load.table.clone(), self.load.rows);
         if !Arc::ptr_eq(&table, &txn.table(table.id)?) {
             return Err(Error::TableChanged(table.id));
+        }
+        for load in self.indexes {
+            let index = load.table.id;
+            txn.add(index, load.finish()?)?;
         }
         let bulk = self.load.finish()?;
         txn.add(table.id, bulk)?;

@@ -67,6 +67,8 @@ pub(crate) struct TableWrites {
     pub(crate) in_delta: DeltaDeletes,
     /// The rows deleted were there at this timestamp.
     pub(crate) read_at: Timestamp,
+    /// The indexes of the table that these writes are in step with.
+    pub(crate) indexes: Vec<TableId>,
     /// The rows as a delta tree takes them; made when the transaction commits.
     pub(crate) delta_rows: Option<Arc<DeltaRows>>,
 }
@@ -101,6 +103,7 @@ impl TableWrites {
             dead: DeadRows::default(),
             in_delta: DeltaDeletes::default(),
             read_at: Timestamp::default(),
+            indexes: vec![],
             delta_rows: None,
         }
     }
@@ -193,12 +196,15 @@ impl TableWrites {
                 };
                 let block = block_at(layout, block)?;
                 let is_in_delta = layout.delta_id() == Some(block.id);
-                // A row of the same key may be another one: deleted and inserted again.
-                let is_same = match (&encoded, layout.delta()) {
-                    (Some(encoded), Some(delta)) if is_in_delta => delta.is_unchanged(encoded.get(row), self.read_at),
-                    (Some(encoded), _) => claim.holds(self.table.id, encoded.get(row), self.read_at),
-                    (None, _) => claim.has_table(self.table.id),
-                };
+                // A row of the same key may be another one: deleted and inserted again. Not so in an index, where the key is all.
+                let is_same = self.table.definition.index.is_some()
+                    || match (&encoded, layout.delta()) {
+                        (Some(encoded), Some(delta)) if is_in_delta => {
+                            delta.is_unchanged(encoded.get(row), self.read_at)
+                        }
+                        (Some(encoded), _) => claim.holds(self.table.id, encoded.get(row), self.read_at),
+                        (None, _) => claim.has_table(self.table.id),
+                    };
                 if !is_same {
                     return Err(self.conflict(keys, row, false));
                 }
@@ -307,7 +313,10 @@ impl WriteSet {
             let now = version.tables.get(id);
             let fits = match now {
                 None => writes.created,
-                Some(layout) => !writes.created && layout.table.schema_version == writes.table.schema_version,
+                Some(layout) => {
+                    let is_indexed_so = writes.dropped || writes.indexes == version.indexes_of(*id);
+                    !writes.created && layout.table.schema_version == writes.table.schema_version && is_indexed_so
+                }
             };
             if !fits {
                 return Err(Error::TableChanged(*id));
@@ -351,11 +360,17 @@ impl WriteSet {
             };
             changed.push((*id, layout));
         }
+        let is_listed =
+            |writes: &TableWrites| writes.dropped || writes.created && writes.table.definition.index.is_some();
+        let lists_change = self.tables.values().any(is_listed);
         for (id, layout) in changed {
             match layout {
                 Some(layout) => version.tables.insert(id, layout),
                 None => version.tables.remove(&id),
             };
+        }
+        if lists_change {
+            version.list_indexes();
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ pub struct ServerOptions {
     pub shutdown_timeout: Duration,
     /// Whether COPY may read and write files of the server.
     pub local_files: bool,
+    /// Where statements that take planning run, so that connections are served meanwhile; with the connections when it is not set.
+    pub executor: Option<Handle>,
 }
 
 impl Default for ServerOptions {
@@ -46,6 +49,7 @@ impl Default for ServerOptions {
             startup_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(10),
             local_files: true,
+            executor: None,
         }
     }
 }
@@ -157,6 +161,7 @@ impl Shared {
         let user = options.user.clone();
         match self.instance.connect(options) {
             Ok(session) => {
+                self.options.executor.iter().for_each(|handle| session.execute_on(handle.clone()));
                 startup::welcome(&mut output, &session, &user);
                 Connection::new(input, output, session, self.shutdown.clone()).serve().await;
             }

@@ -1,21 +1,36 @@
-//! `sum` of `smallint` and `integer`, which is a `bigint`.
+//! `sum` of integers: of `smallint` and `integer` it is a `bigint`, of `bigint` a `numeric`.
 //!
-//! DataFusion sums 64-bit integers; narrower ones are widened batch by batch on their way in. Widening them in the plan
-//! instead, as a cast of the argument, would make `sum(integer)` and `sum(bigint)` the same call, and the second is `numeric`.
+//! DataFusion sums 64-bit integers and decimals; narrower values are widened batch by batch on their way in. Widening them in the plan
+//! instead, as a cast of the argument, would make `sum(integer)` and `sum(bigint)` the same call, and the cast of `bigint` would check each value for
+//! whether it has too many digits, which takes longer than the sum.
 
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use std::sync::Arc;
+
+/// What a `bigint` is as a decimal.
+pub(super) const BIGINT_AS_DECIMAL: DataType = DataType::Decimal128(20, 0);
 
 /// Whether sums of this type are `bigint`.
 pub(super) fn is_narrow(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Int16 | DataType::Int32)
 }
 
+/// Whether values of this type are widened.
+pub(super) fn is_widened(data_type: &DataType) -> bool {
+    is_narrow(data_type) || *data_type == DataType::Int64
+}
+
 fn widen(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-    values.iter().map(|values| Ok(cast(values, &DataType::Int64)?)).collect()
+    let widen = |values: &ArrayRef| -> Result<ArrayRef> {
+        let Some(long) = values.as_primitive_opt::<Int64Type>() else { return Ok(cast(values, &DataType::Int64)?) };
+        let decimals = long.unary::<_, Decimal128Type>(i128::from);
+        Ok(Arc::new(decimals.with_data_type(BIGINT_AS_DECIMAL)))
+    };
+    values.iter().map(widen).collect()
 }
 
 /// One sum of narrow integers in an accumulator of 64-bit ones.

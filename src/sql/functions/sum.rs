@@ -4,7 +4,7 @@
 //! 28 digits in 128 bits (ten more digits than any table has rows). Wider decimals are summed with a check per addition.
 
 use super::decimal_sum::{GroupSums, PRECISION_MAX, nulls_of, overflow, row_states, sums_array};
-use super::narrow_sum::{NarrowGroupSums, NarrowSum, is_narrow};
+use super::narrow_sum::{BIGINT_AS_DECIMAL, NarrowGroupSums, NarrowSum, is_narrow, is_widened};
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::sum_checked;
 use arrow::datatypes::{DataType, Decimal128Type, FieldRef};
@@ -55,8 +55,8 @@ pub(super) fn summed_type(given: &DataType) -> Result<DataType> {
     })
 }
 
-fn sums_narrow(args: &AccumulatorArgs) -> bool {
-    args.expr_fields.first().is_some_and(|field| is_narrow(field.data_type()))
+fn widens(args: &AccumulatorArgs) -> bool {
+    args.expr_fields.first().is_some_and(|field| is_widened(field.data_type()))
 }
 
 /// Whether a sum of this type could overflow.
@@ -75,7 +75,7 @@ impl AggregateUDFImpl for Sum {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let [given] = given else { return plan_err!("function sum takes one argument") };
-        Ok(vec![summed_type(given)?])
+        Ok(vec![if is_widened(given) { given.clone() } else { summed_type(given)? }])
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
@@ -84,6 +84,7 @@ impl AggregateUDFImpl for Sum {
                 Ok(DataType::Decimal128(PRECISION_MAX, *scale))
             }
             [narrow] if is_narrow(narrow) => Ok(DataType::Int64),
+            [DataType::Int64] => self.inner.return_type(&[BIGINT_AS_DECIMAL]),
             [other] if !other.is_numeric() && !matches!(other, DataType::Duration(_)) => Ok(other.clone()),
             _ => self.inner.return_type(arguments),
         }
@@ -93,7 +94,7 @@ impl AggregateUDFImpl for Sum {
         if !args.is_distinct && is_wide(args.return_type()) {
             return Ok(Box::new(WideSum::new(args.return_type())));
         }
-        if sums_narrow(&args) {
+        if widens(&args) {
             return Ok(Box::new(NarrowSum(self.inner.accumulator(args)?)));
         }
         self.inner.accumulator(args)
@@ -103,7 +104,7 @@ impl AggregateUDFImpl for Sum {
         if !args.is_distinct && is_wide(args.return_type()) {
             return Ok(Box::new(WideSum::new(args.return_type())));
         }
-        if sums_narrow(&args) {
+        if widens(&args) {
             return Ok(Box::new(NarrowSum(self.inner.create_sliding_accumulator(args)?)));
         }
         self.inner.create_sliding_accumulator(args)
@@ -121,7 +122,7 @@ impl AggregateUDFImpl for Sum {
         if is_wide(args.return_type()) {
             return Ok(Box::new(WideGroupSums { sums: GroupSums::default(), result: args.return_type().clone() }));
         }
-        if sums_narrow(&args) {
+        if widens(&args) {
             return Ok(Box::new(NarrowGroupSums(self.inner.create_groups_accumulator(args)?)));
         }
         self.inner.create_groups_accumulator(args)

@@ -5,11 +5,13 @@
 //!
 //! 1. [`JoinOrder`] orders joins by cost, right after filters have reached the tables, from the sizes that [`estimate`]
 //!    derives from storage's statistics.
-//! 2. [`CooperativeJoins`] lets joins be interrupted; it comes last, over the physical plan.
+//! 2. [`FirstRows`] has the first rows of a sort read from the end of an index.
+//! 3. [`CooperativeJoins`] lets joins be interrupted; it comes last, over the physical plan.
 
 mod configuration;
 mod cooperation;
 mod estimate;
+mod first_rows;
 mod join_graph;
 mod join_order;
 #[cfg(test)]
@@ -21,6 +23,7 @@ pub use join_order::JoinOrder;
 use cooperation::CooperativeJoins;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use first_rows::FirstRows;
 use std::sync::Arc;
 
 /// The rule of DataFusion after which filters are where they stay.
@@ -28,7 +31,10 @@ const AFTER: &str = "push_down_filter";
 
 /// Adds Lightning's planner rules to a session's.
 pub fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
-    builder.with_optimizer_rules(logical_rules()).with_physical_optimizer_rule(Arc::new(CooperativeJoins))
+    builder
+        .with_optimizer_rules(logical_rules())
+        .with_physical_optimizer_rule(Arc::new(FirstRows))
+        .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
 }
 
 /// DataFusion's rules with ours at their places.

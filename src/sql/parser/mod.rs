@@ -13,6 +13,7 @@ pub(crate) mod changes;
 mod reserved;
 mod dialect;
 mod subqueries;
+mod vacuum;
 pub(crate) mod values;
 pub(crate) mod names;
 mod rewrite;
@@ -44,6 +45,8 @@ pub(crate) enum Kind {
     Copy(Box<CopyStatement>),
     /// CHECKPOINT.
     Checkpoint,
+    /// VACUUM of some tables, or of all.
+    Vacuum(Vec<ast::ObjectName>),
     /// SHOW name.
     Show(String),
     /// SHOW ALL.
@@ -372,6 +375,10 @@ fn parse_kind(parser: &mut Parser<'_>, source: &Source) -> std::result::Result<K
         (_, "CHECKPOINT") => {
             parser.next_token();
             Ok(Kind::Checkpoint)
+        }
+        (_, "VACUUM") => {
+            parser.next_token();
+            Ok(Kind::Vacuum(vacuum::parse(parser)?))
         }
         (_, "ABORT") => {
             parser.next_token();

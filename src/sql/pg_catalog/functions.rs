@@ -5,8 +5,9 @@
 //! to a value. They are called with a handful of rows by people and drivers looking around, so clarity goes before
 //! speed. Unless marked otherwise a function is strict: NULL in, NULL out.
 
+use super::index::ShownIndex;
 use super::relation::{self, Value, array};
-use super::view::{CatalogView, constraint_definition, quote_identifier};
+use super::view::{CatalogView, quote_identifier};
 use crate::context::SessionInfo;
 use crate::types::{self, PgType, TYPES, arrow_field};
 use arrow::array::{Array, AsArray};
@@ -120,8 +121,8 @@ const FUNCTIONS: &[Definition] = &[
     strict("pg_get_expr", &[&[Text, Int], &[Text, Int, Bool]], types::TEXT, |_, args| Ok(args[0].clone())),
     strict("pg_get_constraintdef", INT_PRETTY, types::TEXT, |view, args| {
         let wanted = oid(&args[0]);
-        let found = view.primary_keys().find(|(_, key)| key.oid.0 == wanted);
-        Ok(found.map(|(table, key)| constraint_definition(table, key)).into())
+        let found = view.constraints().find(|(_, oid)| oid.0 == wanted);
+        Ok(found.map(|(index, _)| index.constraint_definition()).into())
     }),
     strict("pg_get_indexdef", &[&[Int], &[Int, Int, Bool]], types::TEXT, index_definition),
     strict("pg_get_viewdef", &[&[Object], &[Object, Bool], &[Object, Int]], types::TEXT, view_definition),
@@ -159,8 +160,13 @@ const FUNCTIONS: &[Definition] = &[
     strict("pg_ts_config_is_visible", INT, types::BOOL, |_, _| Ok(true.into())),
     strict("pg_relation_size", OBJECT_FORK, types::INT8, relation_size),
     strict("pg_table_size", OBJECT, types::INT8, relation_size),
-    strict("pg_total_relation_size", OBJECT, types::INT8, relation_size),
-    strict("pg_indexes_size", OBJECT, types::INT8, |_, _| Ok(0.into())),
+    strict("pg_total_relation_size", OBJECT, types::INT8, |view, args| {
+        Ok(match (relation_size(view, args)?, indexes_size(view, args)) {
+            (Value::Int(table), indexes) => (table + indexes).into(),
+            (other, _) => other,
+        })
+    }),
+    strict("pg_indexes_size", OBJECT, types::INT8, |view, args| Ok(indexes_size(view, args).into())),
     strict("pg_database_size", OBJECT, types::INT8, database_size),
     strict("pg_tablespace_size", OBJECT, types::INT8, database_size),
     strict("pg_size_pretty", INT, types::TEXT, |_, args| Ok(size_pretty(int(&args[0])).into())),
@@ -403,14 +409,11 @@ fn set_config(view: &CatalogView, args: &[Value]) -> Result<Value> {
 }
 
 fn index_definition(view: &CatalogView, args: &[Value]) -> Result<Value> {
-    let Some((table, key)) = view.index(oid(&args[0])) else { return Ok(Value::Null) };
-    let column = args.get(1).map_or(0, int);
-    if column == 0 {
-        return Ok(view.index_definition(table, key).into());
-    }
-    let position = usize::try_from(column - 1).ok().and_then(|i| key.columns.get(i));
-    let name = position.and_then(|i| table.columns.get(*i)).map(|column| quote_identifier(&column.name));
-    Ok(name.unwrap_or_default().into())
+    let Some(index) = view.index(oid(&args[0])) else { return Ok(Value::Null) };
+    Ok(match args.get(1).map_or(0, int) {
+        0 => index.definition(view).into(),
+        number => usize::try_from(number).ok().and_then(|n| index.column_definition(n)).unwrap_or_default().into(),
+    })
 }
 
 fn view_definition(view: &CatalogView, args: &[Value]) -> Result<Value> {
@@ -428,7 +431,7 @@ fn table_is_visible(view: &CatalogView, args: &[Value]) -> Result<Value> {
     if let Some(relation) = view.relation(wanted) {
         return Ok(view.is_visible(view.schema_name(relation.schema()), relation.name()).into());
     }
-    if let Some((table, _)) = view.index(wanted) {
+    if let Some(ShownIndex { table, .. }) = view.index(wanted) {
         let schema = view.schema_name(table.schema);
         return Ok(view.statement.search_path.iter().any(|s| s == schema).into());
     }
@@ -459,9 +462,20 @@ fn relation_size(view: &CatalogView, args: &[Value]) -> Result<Value> {
     Ok(match view.relation(oid) {
         Some(Relation::Table(table)) => view.size(table).map_or(0, |info| info.bytes as i64).into(),
         Some(Relation::View(_)) => 0.into(),
-        None if view.index(oid).is_some() || relation::all().iter().any(|r| r.oid == oid) => 0.into(),
-        None => Value::Null,
+        None => match view.index(oid) {
+            Some(index) => index.storage.map_or(0, |storage| view.bytes(storage)).into(),
+            None if relation::all().iter().any(|r| r.oid == oid) => 0.into(),
+            None => Value::Null,
+        },
     })
+}
+
+/// Bytes of the indexes of a table.
+fn indexes_size(view: &CatalogView, args: &[Value]) -> i64 {
+    match class_argument(view, &args[0]).and_then(|oid| view.relation(oid)) {
+        Some(Relation::Table(table)) => table.indexes.iter().map(|index| view.bytes(index.storage_table())).sum(),
+        _ => 0,
+    }
 }
 
 fn database_size(view: &CatalogView, args: &[Value]) -> Result<Value> {
@@ -476,7 +490,10 @@ fn database_size(view: &CatalogView, args: &[Value]) -> Result<Value> {
     };
     let relations = view.statement.catalog.all_relations(database.oid);
     let bytes = relations.filter_map(|relation| match relation {
-        Relation::Table(table) => view.size(table).map(|info| info.bytes as i64),
+        Relation::Table(table) => {
+            let indexes = table.indexes.iter().map(|index| view.bytes(index.storage_table()));
+            Some(view.bytes(table.storage_table()) + indexes.sum::<i64>())
+        }
         Relation::View(_) => None,
     });
     Ok(bytes.sum::<i64>().into())
@@ -559,9 +576,9 @@ fn find_class(view: &CatalogView, name: &str) -> Option<u32> {
         if let Some(relation) = view.statement.relation(Some(schema), &name) {
             return Some(relation.oid().0);
         }
-        let mut keys = view.primary_keys();
-        let index = keys.find(|(table, key)| key.name == name && view.schema_name(table.schema) == schema);
-        index.map(|(_, key)| key.index_oid.0)
+        let mut indexes = view.indexes();
+        let index = indexes.find(|index| index.name == name && view.schema_name(index.table.schema) == schema);
+        index.map(|index| index.oid.0)
     })
 }
 
@@ -572,8 +589,8 @@ fn class_name(view: &CatalogView, oid: u32) -> String {
     if let Some(relation) = view.relation(oid) {
         return view.display_name(view.schema_name(relation.schema()), relation.name());
     }
-    if let Some((table, key)) = view.index(oid) {
-        return view.display_name(view.schema_name(table.schema), &key.name);
+    if let Some(index) = view.index(oid) {
+        return view.display_name(view.schema_name(index.table.schema), index.name);
     }
     match relation::all().iter().find(|relation| relation.oid == oid) {
         Some(relation) => view.display_name(relation.schema, relation.name),

@@ -194,16 +194,16 @@ fn views(view: &CatalogView, rows: &mut Rows) {
 }
 
 fn table_constraints(view: &CatalogView, rows: &mut Rows) {
-    for (table, key) in view.primary_keys() {
-        let schema = view.schema_name(table.schema);
+    for (index, _) in view.constraints() {
+        let schema = view.schema_name(index.table.schema);
         rows.push([
             ("constraint_catalog", catalog(view)),
             ("constraint_schema", schema.into()),
-            ("constraint_name", (&key.name).into()),
+            ("constraint_name", index.name.into()),
             ("table_catalog", catalog(view)),
             ("table_schema", schema.into()),
-            ("table_name", (&table.name).into()),
-            ("constraint_type", "PRIMARY KEY".into()),
+            ("table_name", (&index.table.name).into()),
+            ("constraint_type", index.constraint_kind().into()),
             ("is_deferrable", "NO".into()),
             ("initially_deferred", "NO".into()),
             ("enforced", "YES".into()),
@@ -212,16 +212,16 @@ fn table_constraints(view: &CatalogView, rows: &mut Rows) {
 }
 
 fn key_columns(view: &CatalogView, rows: &mut Rows) {
-    for (table, key) in view.primary_keys() {
-        let schema = view.schema_name(table.schema);
-        for (i, column) in key.columns.iter().filter_map(|at| table.columns.get(*at)).enumerate() {
+    for (index, _) in view.constraints() {
+        let schema = view.schema_name(index.table.schema);
+        for (i, column) in index.columns().enumerate() {
             rows.push([
                 ("constraint_catalog", catalog(view)),
                 ("constraint_schema", schema.into()),
-                ("constraint_name", (&key.name).into()),
+                ("constraint_name", index.name.into()),
                 ("table_catalog", catalog(view)),
                 ("table_schema", schema.into()),
-                ("table_name", (&table.name).into()),
+                ("table_name", (&index.table.name).into()),
                 ("column_name", (&column.name).into()),
                 ("ordinal_position", (i as i32 + 1).into()),
             ]);
@@ -230,17 +230,17 @@ fn key_columns(view: &CatalogView, rows: &mut Rows) {
 }
 
 fn constraint_columns(view: &CatalogView, rows: &mut Rows) {
-    for (table, key) in view.primary_keys() {
-        let schema = view.schema_name(table.schema);
-        for column in key.columns.iter().filter_map(|at| table.columns.get(*at)) {
+    for (index, _) in view.constraints() {
+        let schema = view.schema_name(index.table.schema);
+        for column in index.columns() {
             rows.push([
                 ("table_catalog", catalog(view)),
                 ("table_schema", schema.into()),
-                ("table_name", (&table.name).into()),
+                ("table_name", (&index.table.name).into()),
                 ("column_name", (&column.name).into()),
                 ("constraint_catalog", catalog(view)),
                 ("constraint_schema", schema.into()),
-                ("constraint_name", (&key.name).into()),
+                ("constraint_name", index.name.into()),
             ]);
         }
     }

@@ -10,6 +10,7 @@
 mod relation;
 mod view;
 mod functions;
+mod index;
 mod information_schema;
 mod rows;
 mod provider;

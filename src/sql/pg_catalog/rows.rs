@@ -1,5 +1,6 @@
 //! The rows of each system relation. A relation that is not named here is empty: it describes what does not exist.
 
+use super::index::ShownIndex;
 use super::information_schema;
 use super::relation::{self, Rows, SystemRelation, Value};
 use super::view::{CatalogView, OWNER, column_type};
@@ -80,7 +81,7 @@ fn classes(view: &CatalogView, rows: &mut Rows) {
         let (access_method, has_index, row_count) = match relation {
             Relation::Table(table) => {
                 let count = view.size(table).map_or(-1.0, |info| info.rows as f64);
-                (HEAP, table.primary_key.is_some(), count)
+                (HEAP, ShownIndex::of(table).next().is_some(), count)
             }
             Relation::View(_) => (0, false, -1.0),
         };
@@ -102,17 +103,18 @@ fn classes(view: &CatalogView, rows: &mut Rows) {
             ("relreplident", if kind(relation) == 'r' { 'd' } else { 'n' }.into()),
         ]);
     }
-    for (table, key) in view.primary_keys() {
+    for index in view.indexes() {
         rows.push([
-            ("oid", key.index_oid.into()),
-            ("relname", (&key.name).into()),
-            ("relnamespace", table.schema.into()),
+            ("oid", index.oid.into()),
+            ("relname", index.name.into()),
+            ("relnamespace", index.table.schema.into()),
             ("relowner", BOOTSTRAP_USER.into()),
             ("relam", BTREE.into()),
-            ("relfilenode", key.index_oid.into()),
+            ("relfilenode", index.oid.into()),
+            ("reltuples", view.size(index.table).map_or(-1.0, |info| info.rows as f64).into()),
             ("relpersistence", 'p'.into()),
             ("relkind", 'i'.into()),
-            ("relnatts", (key.columns.len() as i32).into()),
+            ("relnatts", (index.columns().count() as i32).into()),
             ("relispopulated", true.into()),
             ("relreplident", 'n'.into()),
         ]);
@@ -166,10 +168,10 @@ fn attributes(view: &CatalogView, rows: &mut Rows) {
             attribute(rows, relation.oid().0, column);
         }
     }
-    for (table, key) in view.primary_keys() {
-        for (i, column) in key.columns.iter().filter_map(|at| table.columns.get(*at)).enumerate() {
+    for index in view.indexes() {
+        for (i, column) in index.columns().enumerate() {
             let column = Column { position: (i + 1) as u16, not_null: false, default: None, ..column.clone() };
-            attribute(rows, key.index_oid.0, &column);
+            attribute(rows, index.oid.0, &column);
         }
     }
     for system in relation::all() {
@@ -312,26 +314,22 @@ fn array_type(rows: &mut Rows, info: &TypeInfo) {
     ]);
 }
 
-fn key_positions(table: &lightning_catalog::Table, key: &lightning_catalog::PrimaryKey) -> Vec<i64> {
-    key.columns.iter().filter_map(|i| table.columns.get(*i)).map(|column| i64::from(column.position)).collect()
-}
-
 /// A vector type's text form: numbers between spaces.
 fn vector(numbers: &[i64]) -> String {
     numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn indexes(view: &CatalogView, rows: &mut Rows) {
-    for (table, key) in view.primary_keys() {
-        let positions = key_positions(table, key);
+    for index in view.indexes() {
+        let positions = index.positions();
         let zeros = vec![0; positions.len()];
         rows.push([
-            ("indexrelid", key.index_oid.into()),
-            ("indrelid", table.oid.into()),
+            ("indexrelid", index.oid.into()),
+            ("indrelid", index.table.oid.into()),
             ("indnatts", (positions.len() as i32).into()),
             ("indnkeyatts", (positions.len() as i32).into()),
-            ("indisunique", true.into()),
-            ("indisprimary", true.into()),
+            ("indisunique", index.is_unique.into()),
+            ("indisprimary", index.is_primary.into()),
             ("indimmediate", true.into()),
             ("indisvalid", true.into()),
             ("indisready", true.into()),
@@ -339,27 +337,27 @@ fn indexes(view: &CatalogView, rows: &mut Rows) {
             ("indkey", vector(&positions).into()),
             ("indcollation", vector(&zeros).into()),
             ("indclass", vector(&zeros).into()),
-            ("indoption", vector(&zeros).into()),
+            ("indoption", vector(&index.options()).into()),
         ]);
     }
 }
 
 fn constraints(view: &CatalogView, rows: &mut Rows) {
-    for (table, key) in view.primary_keys() {
+    for (index, oid) in view.constraints() {
         rows.push([
-            ("oid", key.oid.into()),
-            ("conname", (&key.name).into()),
-            ("connamespace", table.schema.into()),
-            ("contype", 'p'.into()),
+            ("oid", oid.into()),
+            ("conname", index.name.into()),
+            ("connamespace", index.table.schema.into()),
+            ("contype", if index.is_primary { 'p' } else { 'u' }.into()),
             ("convalidated", true.into()),
-            ("conrelid", table.oid.into()),
-            ("conindid", key.index_oid.into()),
+            ("conrelid", index.table.oid.into()),
+            ("conindid", index.oid.into()),
             ("confupdtype", ' '.into()),
             ("confdeltype", ' '.into()),
             ("confmatchtype", ' '.into()),
             ("conislocal", true.into()),
             ("connoinherit", true.into()),
-            ("conkey", key_positions(table, key).into()),
+            ("conkey", index.positions().into()),
         ]);
     }
 }
@@ -367,20 +365,26 @@ fn constraints(view: &CatalogView, rows: &mut Rows) {
 fn dependencies(view: &CatalogView, rows: &mut Rows) {
     const CLASS: u32 = 1259;
     const CONSTRAINT: u32 = 2606;
-    for (table, key) in view.primary_keys() {
-        rows.push([
-            ("classid", CLASS.into()),
-            ("objid", key.index_oid.into()),
-            ("refclassid", CONSTRAINT.into()),
-            ("refobjid", key.oid.into()),
-            ("deptype", 'i'.into()),
-        ]);
-        for position in key_positions(table, key) {
+    for index in view.indexes() {
+        let (class, dependent) = match index.constraint {
+            Some(constraint) => {
+                rows.push([
+                    ("classid", CLASS.into()),
+                    ("objid", index.oid.into()),
+                    ("refclassid", CONSTRAINT.into()),
+                    ("refobjid", constraint.into()),
+                    ("deptype", 'i'.into()),
+                ]);
+                (CONSTRAINT, constraint)
+            }
+            None => (CLASS, index.oid),
+        };
+        for position in index.positions() {
             rows.push([
-                ("classid", CONSTRAINT.into()),
-                ("objid", key.oid.into()),
+                ("classid", class.into()),
+                ("objid", dependent.into()),
                 ("refclassid", CLASS.into()),
-                ("refobjid", table.oid.into()),
+                ("refobjid", index.table.oid.into()),
                 ("refobjsubid", position.into()),
                 ("deptype", 'a'.into()),
             ]);
@@ -478,7 +482,7 @@ fn table_list(view: &CatalogView, rows: &mut Rows) {
             ("schemaname", view.schema_name(table.schema).into()),
             ("tablename", (&table.name).into()),
             ("tableowner", OWNER.into()),
-            ("hasindexes", table.primary_key.is_some().into()),
+            ("hasindexes", ShownIndex::of(table).next().is_some().into()),
             ("hasrules", false.into()),
             ("hastriggers", false.into()),
             ("rowsecurity", false.into()),
@@ -511,12 +515,12 @@ fn view_list(view: &CatalogView, rows: &mut Rows) {
 }
 
 fn index_list(view: &CatalogView, rows: &mut Rows) {
-    for (table, key) in view.primary_keys() {
+    for index in view.indexes() {
         rows.push([
-            ("schemaname", view.schema_name(table.schema).into()),
-            ("tablename", (&table.name).into()),
-            ("indexname", (&key.name).into()),
-            ("indexdef", view.index_definition(table, key).into()),
+            ("schemaname", view.schema_name(index.table.schema).into()),
+            ("tablename", (&index.table.name).into()),
+            ("indexname", index.name.into()),
+            ("indexdef", index.definition(view).into()),
         ]);
     }
 }

@@ -1,8 +1,10 @@
 //! What the system relations are computed from: one statement's view of the catalog, and the texts that describe objects.
 
+use super::index::ShownIndex;
 use crate::context::{SessionInfo, StatementContext};
 use crate::types::PgType;
-use lightning_catalog::{BOOTSTRAP_USER, Column, Oid, PrimaryKey, Relation, Schema, Table};
+use lightning_catalog::{BOOTSTRAP_USER, Column, Oid, Relation, Schema, Table};
+use lightning_storage::TableId;
 use std::sync::Arc;
 
 /// Name of the role that owns everything.
@@ -43,9 +45,14 @@ impl CatalogView {
         })
     }
 
-    /// Tables that have a primary key, with it.
-    pub fn primary_keys(&self) -> impl Iterator<Item = (&Arc<Table>, &PrimaryKey)> {
-        self.tables().filter_map(|table| Some((table, table.primary_key.as_ref()?)))
+    /// Indexes of all tables.
+    pub fn indexes(&self) -> impl Iterator<Item = ShownIndex<'_>> {
+        self.tables().flat_map(ShownIndex::of)
+    }
+
+    /// Indexes that constraints are kept by, with the constraints' OIDs.
+    pub fn constraints(&self) -> impl Iterator<Item = (ShownIndex<'_>, Oid)> {
+        self.indexes().filter_map(|index| index.constraint.map(|oid| (index, oid)))
     }
 
     /// A table or view by OID.
@@ -53,9 +60,9 @@ impl CatalogView {
         self.statement.catalog.relation_by_oid(Oid(oid))
     }
 
-    /// The table whose primary-key index has this OID.
-    pub fn index(&self, oid: u32) -> Option<(&Arc<Table>, &PrimaryKey)> {
-        self.primary_keys().find(|(_, key)| key.index_oid.0 == oid)
+    /// The index with this OID.
+    pub fn index(&self, oid: u32) -> Option<ShownIndex<'_>> {
+        self.indexes().find(|index| index.oid.0 == oid)
     }
 
     /// Name of a schema.
@@ -94,6 +101,11 @@ impl CatalogView {
         self.statement.storage.table(table.storage_table()).ok()
     }
 
+    /// Bytes of a table or index on disk.
+    pub fn bytes(&self, table: TableId) -> i64 {
+        self.statement.storage.table(table).map_or(0, |info| info.bytes as i64)
+    }
+
     /// Roles: the owner, and the session's user if that is somebody else.
     pub fn roles(&self) -> Vec<(Oid, String)> {
         let mut roles = vec![(BOOTSTRAP_USER, OWNER.to_owned())];
@@ -122,26 +134,6 @@ impl CatalogView {
             None => "???".to_owned(),
         }
     }
-
-    /// `CREATE UNIQUE INDEX …` of a primary key.
-    pub fn index_definition(&self, table: &Table, key: &PrimaryKey) -> String {
-        format!(
-            "CREATE UNIQUE INDEX {} ON {} USING btree ({})",
-            quote_identifier(&key.name),
-            format_args!("{}.{}", quote_identifier(self.schema_name(table.schema)), quote_identifier(&table.name)),
-            key_columns(table, key)
-        )
-    }
-}
-
-/// `PRIMARY KEY (a, b)`.
-pub fn constraint_definition(table: &Table, key: &PrimaryKey) -> String {
-    format!("PRIMARY KEY ({})", key_columns(table, key))
-}
-
-fn key_columns(table: &Table, key: &PrimaryKey) -> String {
-    let names = key.columns.iter().filter_map(|i| table.columns.get(*i)).map(|column| quote_identifier(&column.name));
-    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Type of a column.

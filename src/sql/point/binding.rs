@@ -130,7 +130,10 @@ impl Template {
                     };
                     bound.push((number, change));
                 }
-                let sets_key = bound.iter().any(|(number, _)| primary.columns.contains(number));
+                let unique =
+                    table.indexes.iter().filter(|index| index.is_unique).flat_map(|index| index.column_indexes());
+                let keys: Vec<usize> = unique.chain(primary.columns.iter().copied()).collect();
+                let sets_key = bound.iter().any(|(number, _)| keys.contains(number));
                 BoundAction::Update { sets: bound, sets_key }
             }
         };

@@ -77,7 +77,14 @@ async fn change(session: &Arc<Shared>, text: &str, template: &Template, values: 
             write.finish().await?;
             return Ok(None);
         };
-        if matches!(binding.action, BoundAction::Update { sets_key: true, .. }) {
+        // Whose keys of unique indexes change is for the long way.
+        let is_unique = binding.table.indexes.iter().any(|index| index.is_unique);
+        let takes_key = match binding.action {
+            BoundAction::Update { sets_key, .. } => sets_key,
+            BoundAction::Delete => is_unique,
+            BoundAction::Select { .. } => false,
+        };
+        if takes_key {
             write.finish().await?;
             return Ok(None);
         }
@@ -146,9 +153,12 @@ async fn attempt(
         }
         _ => None,
     };
-    txn.delete(snapshot, table, &places)?;
-    if let Some(row) = new {
-        txn.append(table, row)?;
+    match (new, &binding.action) {
+        (Some(row), BoundAction::Update { sets, .. }) => {
+            let set: Vec<usize> = sets.iter().map(|(column, _)| *column).collect();
+            txn.replace(snapshot, table, &places, row, &set)?;
+        }
+        _ => drop(txn.delete(snapshot, table, &places)?),
     }
     Ok(Attempt::Changed(1))
 }

@@ -10,6 +10,7 @@
 //!   to bounds, which prune by zone map, and to bitmaps over dense integer keys.
 //! * The optimizer is told exact row counts, bounds and distinct counts ([`statistics`]), and estimates once conditions
 //!   apply.
+//! * Few rows that an index leads to, and the first rows in the order of a key, are looked up instead ([`index`]).
 //! * Tables clustered by their key are cut into key ranges, one a partition, which makes aggregations and joins on the
 //!   key local to a partition; other tables share one morsel queue.
 //!
@@ -22,6 +23,7 @@ mod condition;
 mod bounds;
 mod dynamic;
 pub(crate) mod statistics;
+mod index;
 mod source;
 mod table;
 #[cfg(test)]

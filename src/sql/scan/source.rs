@@ -2,6 +2,7 @@
 
 use super::condition::{merge, nothing, translate};
 use super::dynamic::{DynamicContext, DynamicExpression, KeyRange};
+use super::index::{KeyAccess, KeyedRows, TableIndex};
 use super::row_filter::{ErrorSlot, ExpressionFilter, rebatch};
 use super::statistics::{condition_selectivity, domains, filtered, predicate_selectivity};
 use arrow::array::RecordBatch;
@@ -13,6 +14,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::source::{DataSource, OpenArgs};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking, Literal};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{
     EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr, RangePartitioning, SplitPoint,
     split_conjunction,
@@ -46,6 +48,15 @@ pub(super) struct TableView {
     /// Which column of the schema says where rows are; storage gives it last.
     pub(super) place: Option<usize>,
     pub(super) statistics: Statistics,
+    /// Its secondary indexes.
+    pub(super) indexes: Vec<TableIndex>,
+}
+
+impl TableView {
+    /// How many columns it has, places left aside.
+    pub(super) fn columns(&self) -> usize {
+        self.schema.fields().len() - usize::from(self.place.is_some())
+    }
 }
 
 /// How the rows are divided among partitions.
@@ -55,6 +66,8 @@ pub(super) enum Division {
     Shared(usize),
     /// One reader for each range of the first key column.
     Ranges(Arc<Vec<Scan>>, Arc<Vec<SplitPoint>>),
+    /// One reader that looks rows up.
+    ByKey(Arc<KeyAccess>),
 }
 
 /// A condition that holds for every row returned.
@@ -130,6 +143,69 @@ impl LightningScan {
             .data()
     }
 
+    pub(super) fn view(&self) -> &Arc<TableView> {
+        &self.view
+    }
+
+    /// Conditions on encoded data.
+    pub(super) fn predicates(&self) -> Vec<Predicate> {
+        merge(self.conditions.iter().filter_map(|c| c.predicate.clone()).collect())
+    }
+
+    /// All conditions, over the table's columns.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
+        self.conditions.iter().map(|condition| &condition.expression)
+    }
+
+    /// Table columns that are returned or in a condition.
+    pub(super) fn columns_read(&self) -> Vec<usize> {
+        let in_conditions = self.expressions().flat_map(|e| collect_columns(e).into_iter().map(|c| c.index()));
+        let mut columns: Vec<usize> = self.projection.iter().copied().chain(in_conditions).collect();
+        columns.retain(|column| Some(*column) != self.view.place);
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// Table columns returned.
+    pub(super) fn output_columns(&self) -> &[usize] {
+        &self.projection
+    }
+
+    pub(super) fn output_schema(&self) -> SchemaRef {
+        Arc::clone(&self.output)
+    }
+
+    /// The table column that an output column is.
+    pub(super) fn table_column(&self, output: usize) -> Option<usize> {
+        self.projection.get(output).copied().filter(|column| Some(*column) != self.view.place)
+    }
+
+    pub(super) fn fetch_limit(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    /// How rows are looked up, if they are.
+    pub(super) fn access(&self) -> Option<&KeyAccess> {
+        if let Division::ByKey(access) = &self.division { Some(access) } else { None }
+    }
+
+    /// The same scan divided otherwise.
+    pub(super) fn divided(&self, division: Division) -> LightningScan {
+        self.changed(|new| new.division = division)
+    }
+
+    /// Estimate of the rows that satisfy all conditions.
+    pub(super) fn rows_estimated(&self) -> f64 {
+        self.view.statistics.num_rows.get_value().map_or(0.0, |rows| *rows as f64) * self.selectivity()
+    }
+
+    /// Rows in the zones that the conditions leave.
+    pub(super) fn rows_to_scan(&self) -> Result<u64> {
+        let spec = ScanSpec { predicates: self.predicates(), ..ScanSpec::default() };
+        Ok(self.view.snapshot.scan(self.view.table, spec).map_err(external)?.rows_upper_bound())
+    }
+
     fn selectivity(&self) -> f64 {
         let base = &self.view.statistics;
         let predicates = merge(self.conditions.iter().filter_map(|c| c.predicate.clone()).collect());
@@ -165,13 +241,17 @@ impl LightningScan {
     }
 
     /// Where the places go in the output, when they are wanted.
-    fn place_output(&self) -> Option<usize> {
+    pub(super) fn place_output(&self) -> Option<usize> {
         self.projection.iter().position(|column| Some(*column) == self.view.place)
     }
 
     fn start(&self) -> Result<Running> {
         let error = ErrorSlot::default();
         let scans = match &self.division {
+            Division::ByKey(_) => {
+                self.view.snapshot.note_read(self.view.table, &self.predicates()).map_err(external)?;
+                Vec::new()
+            }
             Division::Shared(_) => {
                 let spec = self.spec(None, &error)?;
                 self.view.snapshot.note_read(self.view.table, &spec.predicates).map_err(external)?;
@@ -198,11 +278,15 @@ impl LightningScan {
         match &self.division {
             Division::Shared(partitions) => *partitions,
             Division::Ranges(scans, _) => scans.len(),
+            Division::ByKey(_) => 1,
         }
     }
 
     /// Sort expressions of the key columns that are returned, up to the first that is not.
     fn ordering(&self) -> Option<LexOrdering> {
+        if self.access().is_some() {
+            return None;
+        }
         let sorted = self.view.order.iter().map_while(|key| {
             let place = self.projection.iter().position(|column| column == key)?;
             let column = Column::new(self.output.field(place).name(), place);
@@ -219,6 +303,19 @@ impl LightningScan {
     }
 
     fn stream(&self, partition: usize, running: Arc<Running>) -> Result<SendableRecordBatchStream> {
+        if let Division::ByKey(access) = &self.division {
+            let mut rows = KeyedRows::new(self, access, &self.metrics)?;
+            let batches = futures::stream::poll_fn(move |context| match rows.step().transpose() {
+                None => Poll::Ready(None),
+                Some(Ok(Some(batch))) => Poll::Ready(Some(Ok(batch))),
+                Some(Err(error)) => Poll::Ready(Some(Err(error))),
+                Some(Ok(None)) => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            });
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.output), batches)));
+        }
         let place = if running.scans.len() == 1 { 0 } else { partition };
         let Some(scan) = running.scans.get(place) else {
             return internal_err!("the scan of {} has no partition {partition}", self.view.name);
@@ -397,6 +494,7 @@ impl DataSource for LightningScan {
         match &self.division {
             Division::Shared(partitions) => write!(f, ", partitions={partitions}"),
             Division::Ranges(scans, _) => write!(f, ", key_ranges={}", scans.len()),
+            Division::ByKey(access) => write!(f, ", {}", access.shown()),
         }
     }
 
@@ -427,6 +525,10 @@ impl DataSource for LightningScan {
         }
         if !self.dynamic.is_empty() {
             statistics = statistics.to_inexact();
+        }
+        if let (Division::ByKey(access), Some(rows)) = (&self.division, statistics.num_rows.get_value()) {
+            let share = (access.rows_max() as f64 / (*rows).max(1) as f64).min(1.0);
+            statistics = filtered(&statistics, share);
         }
         let share = 1.0 / self.partitions().max(1) as f64;
         if partition.is_some() && self.partitions() > 1 {

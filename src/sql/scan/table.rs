@@ -1,7 +1,9 @@
 //! A table in a query.
 
+use super::index::TableIndex;
 use super::source::{Division, LightningScan, TableView, external};
 use super::statistics::table_statistics;
+use crate::provider::arrow_schema;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -11,6 +13,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::SplitPoint;
 use datafusion::physical_plan::ExecutionPlan;
+use lightning_catalog::{Index, Table};
 use lightning_storage::{Scan, ScanSpec, Snapshot, TableId};
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +32,7 @@ pub struct LightningTable {
     schema: SchemaRef,
     /// Whether the last column is [`PLACE`].
     places: bool,
+    indexes: Vec<TableIndex>,
     view: OnceLock<Arc<TableView>>,
 }
 
@@ -36,7 +40,14 @@ impl LightningTable {
     /// The table with this id in `snapshot`. `schema` has the catalog's column names and metadata, in storage's order and
     /// types; `name` is for plans and messages.
     pub fn new(snapshot: Snapshot, table: TableId, name: impl Into<String>, schema: SchemaRef) -> Self {
-        Self { snapshot, table, name: name.into(), schema, places: false, view: OnceLock::new() }
+        Self { snapshot, table, name: name.into(), schema, places: false, indexes: Vec::new(), view: OnceLock::new() }
+    }
+
+    /// A table of the catalog.
+    pub(crate) fn of(snapshot: Snapshot, table: &Table) -> Self {
+        let index = |index: &Index| TableIndex { name: index.name.clone(), storage: index.storage_table() };
+        let new = Self::new(snapshot, table.storage_table(), &table.name, arrow_schema(&table.columns));
+        Self { indexes: table.indexes.iter().map(index).collect(), ..new }
     }
 
     /// The same with one more column, [`PLACE`]: where each row is, for the snapshot.
@@ -75,6 +86,7 @@ impl LightningTable {
             schema: Arc::clone(&self.schema),
             order,
             place: self.places.then(|| self.schema.fields().len() - 1),
+            indexes: self.indexes.clone(),
             statistics: if self.snapshot.notes_reads() { known.to_inexact() } else { known },
         };
         Ok(self.view.get_or_init(|| Arc::new(view)))
@@ -143,7 +155,8 @@ impl TableProvider for LightningTable {
         for filter in filters {
             scan.add_condition(&session.create_physical_expr(unqualified(filter.clone())?, &df_schema)?);
         }
-        Ok(DataSourceExec::from_data_source(scan))
+        let by_index = if self.indexes.is_empty() { None } else { scan.by_index(&self.indexes)? };
+        Ok(DataSourceExec::from_data_source(by_index.unwrap_or(scan)))
     }
 }
 

@@ -51,7 +51,7 @@ fn contexts() -> (SessionContext, SessionContext) {
     let options = Options { memory_limit_bytes: 256 << 20, threads: 2 };
     let engine = Engine::open(Arc::new(MemoryVfs::new()), Path::new("/db"), options).unwrap();
     let mut transaction = engine.begin();
-    let table = transaction.create_table(TableDefinition { schema: schema(), key: vec![0] }).unwrap();
+    let table = transaction.create_table(TableDefinition::new(schema(), vec![0])).unwrap();
     let mut appender = transaction.appender(table).unwrap();
     for batch in batches() {
         appender.push(batch).unwrap();

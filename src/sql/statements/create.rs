@@ -1,5 +1,6 @@
 //! CREATE SCHEMA, TABLE, TABLE AS, VIEW; SELECT INTO.
 
+use super::index::{self, Wanted};
 use super::target::{Name, folded};
 use super::{done, insert};
 use crate::context::StatementContext;
@@ -21,11 +22,12 @@ use crate::types::{self, PgType};
 use crate::write::{Shape, Sink, SourceColumn};
 use arrow::array::ArrayRef;
 use datafusion::sql::sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, CreateView, DataType, IndexColumn, ObjectName, Query,
-    SchemaName, SetExpr, SqlOption, Statement, TableConstraint, Visit, Visitor,
+    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, CreateView, DataType, IndexColumn as WrittenColumn,
+    NullsDistinctOption, ObjectName, Query, SchemaName, SetExpr, SqlOption, Statement, TableConstraint,
+    UniqueConstraint, Visit, Visitor,
 };
 use futures::StreamExt;
-use lightning_catalog::{Edit, NewColumn, NewPrimaryKey, NewTable, NewView, Oid, Relation, Table};
+use lightning_catalog::{Edit, IndexColumn, NewColumn, NewPrimaryKey, NewTable, NewView, Oid, Relation, Table};
 use lightning_storage::TableDefinition;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -99,7 +101,7 @@ pub(super) async fn table(run: &Run, create: &CreateTable) -> Result<Outcome> {
     }
     let schema = name.creation_schema(&context)?;
     let mut edit = Edit::new(&context.catalog);
-    make_table(&mut write, &mut edit, schema.oid, &name.name, columns)?;
+    make_table(run, &mut write, &mut edit, schema.oid, &name.name, columns).await?;
     write.apply(edit)?;
     write.finish().await?;
     Ok(done("CREATE TABLE"))
@@ -165,7 +167,7 @@ fn table_options(options: &CreateTableOptions) -> Result<()> {
 /// Whether the name is taken: an error, or a notice with IF NOT EXISTS.
 fn exists(run: &Run, name: &Name, context: &StatementContext, if_not_exists: bool) -> Result<bool> {
     let schema = name.creation_schema(context)?;
-    if context.catalog.relation(schema.oid, &name.name).is_none() {
+    if context.catalog.taken_by(schema.oid, &name.name).is_none() {
         return Ok(false);
     }
     if !if_not_exists {
@@ -176,29 +178,34 @@ fn exists(run: &Run, name: &Name, context: &StatementContext, if_not_exists: boo
     Ok(true)
 }
 
-/// Columns and key of a table to be.
+/// Columns and keys of a table to be.
 struct Columns {
     columns: Vec<NewColumn>,
-    primary_key: Option<NewPrimaryKey>,
+    /// Its columns, and its name when it was given one.
+    primary_key: Option<(Vec<usize>, Option<String>)>,
+    uniques: Vec<Wanted>,
 }
 
 impl Columns {
+    /// Columns without keys.
+    fn plain(columns: Vec<NewColumn>) -> Columns {
+        Columns { columns, primary_key: None, uniques: Vec::new() }
+    }
+
     fn read(run: &Run, table: &str, create: &CreateTable) -> Result<Columns> {
         check_identifier(table)?;
         if create.columns.len() > COLUMNS_MAX {
             return Err(Error::new(TOO_MANY_COLUMNS, format!("tables can have at most {COLUMNS_MAX} columns")));
         }
-        let mut read = Columns { columns: Vec::new(), primary_key: None };
+        let mut read = Columns::plain(Vec::new());
         for definition in &create.columns {
             read.column(run, table, definition)?;
         }
         for constraint in &create.constraints {
             read.constraint(table, constraint)?;
         }
-        if let Some(key) = &read.primary_key {
-            for index in &key.columns {
-                read.columns[*index].not_null = true;
-            }
+        for index in read.primary_key.iter().flat_map(|(columns, _)| columns) {
+            read.columns[*index].not_null = true;
         }
         Ok(read)
     }
@@ -232,7 +239,9 @@ impl Columns {
                     let name = option.name.as_ref().map(folded);
                     self.set_key(table, name, vec![index])?;
                 }
-                ColumnOption::Unique(_) => return Err(Error::unsupported("a UNIQUE constraint")),
+                ColumnOption::Unique(unique) => {
+                    self.add_unique(option.name.as_ref().map(folded), vec![index], unique)?;
+                }
                 ColumnOption::Check(_) => return Err(Error::unsupported("a CHECK constraint")),
                 ColumnOption::ForeignKey(_) => return Err(Error::unsupported("a FOREIGN KEY constraint")),
                 ColumnOption::Generated { .. } | ColumnOption::Identity(_) => {
@@ -260,14 +269,20 @@ impl Columns {
                 }
                 self.set_key(table, key.name.as_ref().map(folded), columns)
             }
-            TableConstraint::Unique(_) => Err(Error::unsupported("a UNIQUE constraint")),
+            TableConstraint::Unique(unique) => {
+                let mut columns = Vec::new();
+                for column in &unique.columns {
+                    columns.push(self.key_column(column)?);
+                }
+                self.add_unique(unique.name.as_ref().map(folded), columns, unique)
+            }
             TableConstraint::Check(_) => Err(Error::unsupported("a CHECK constraint")),
             TableConstraint::ForeignKey(_) => Err(Error::unsupported("a FOREIGN KEY constraint")),
             other => Err(Error::unsupported(format!("constraint {other}"))),
         }
     }
 
-    fn key_column(&self, column: &IndexColumn) -> Result<usize> {
+    fn key_column(&self, column: &WrittenColumn) -> Result<usize> {
         let name = match &column.column.expr {
             datafusion::sql::sqlparser::ast::Expr::Identifier(ident) => folded(ident),
             other => return Err(Error::new(SYNTAX_ERROR, format!("syntax error at or near \"{other}\""))),
@@ -285,16 +300,39 @@ impl Columns {
                 format!("multiple primary keys for table \"{table}\" are not allowed"),
             ));
         }
-        let distinct: HashSet<&usize> = columns.iter().collect();
-        if distinct.len() != columns.len() {
-            return Err(Error::new(
-                crate::sqlstate::DUPLICATE_COLUMN,
-                "a column appears twice in primary key constraint",
-            ));
-        }
-        let name = name.unwrap_or_else(|| format!("{table}_pkey"));
-        self.primary_key = Some(NewPrimaryKey { name, columns });
+        check_distinct(&self.columns, &columns, "primary key")?;
+        self.primary_key = Some((columns, name));
         Ok(())
+    }
+
+    fn add_unique(&mut self, name: Option<String>, columns: Vec<usize>, unique: &UniqueConstraint) -> Result<()> {
+        if unique.nulls_distinct == NullsDistinctOption::NotDistinct {
+            return Err(Error::unsupported("NULLS NOT DISTINCT"));
+        }
+        if unique.characteristics.as_ref().is_some_and(|c| c.deferrable == Some(true)) {
+            return Err(Error::unsupported("a deferrable constraint"));
+        }
+        check_distinct(&self.columns, &columns, "unique")?;
+        // The same constraint twice is one.
+        let is_known = |known: &Wanted| known.columns.iter().map(|c| c.column).eq(columns.iter().copied());
+        if name.is_none() && self.uniques.iter().any(is_known) {
+            return Ok(());
+        }
+        let columns = columns.into_iter().map(IndexColumn::ascending).collect();
+        self.uniques.push(Wanted { name, columns, is_unique: true, is_constraint: true });
+        Ok(())
+    }
+}
+
+/// Refuses a constraint that names a column twice.
+fn check_distinct(all: &[NewColumn], named: &[usize], what: &str) -> Result<()> {
+    let mut seen = HashSet::new();
+    match named.iter().find(|column| !seen.insert(**column)) {
+        None => Ok(()),
+        Some(twice) => {
+            let message = format!("column \"{}\" appears twice in {what} constraint", all[*twice].name);
+            Err(Error::new(crate::sqlstate::DUPLICATE_COLUMN, message))
+        }
     }
 }
 
@@ -321,20 +359,30 @@ fn check_collation(name: &ObjectName) -> Result<()> {
     Err(Error::unsupported(format!("collation \"{name}\"")))
 }
 
-/// Creates the table in storage and in the catalog.
-fn make_table(
+/// Creates the table in storage and in the catalog, with its indexes.
+async fn make_table(
+    run: &Run,
     write: &mut crate::transaction::WriteTxn,
     edit: &mut Edit,
     schema: Oid,
     name: &str,
     columns: Columns,
 ) -> Result<Arc<Table>> {
-    let Columns { columns, primary_key } = columns;
+    let Columns { columns, primary_key, uniques } = columns;
+    let primary_key = primary_key.map(|(columns, key_name)| {
+        let free = || index::free_name(edit.current(), schema, name, "", "pkey");
+        NewPrimaryKey { name: key_name.unwrap_or_else(free), columns }
+    });
     let key = primary_key.as_ref().map_or_else(Vec::new, |k| k.columns.clone());
     let described: Vec<lightning_catalog::Column> = columns.iter().map(catalog_column).collect();
-    let definition = TableDefinition { schema: arrow_schema(&described), key };
+    let definition = TableDefinition::new(arrow_schema(&described), key);
     let storage_table = write.txn()?.storage.create_table(definition)?;
-    Ok(edit.create_table(NewTable { schema, name: name.to_owned(), columns, primary_key, storage_table })?)
+    let new = NewTable { schema, name: name.to_owned(), columns, primary_key, storage_table };
+    let table = edit.create_table(new)?;
+    for unique in uniques {
+        index::build(run, write, edit, &table, unique).await?;
+    }
+    Ok(table)
 }
 
 /// SELECT … INTO.
@@ -375,7 +423,7 @@ async fn table_as(
     let columns = columns_of(&state, &plan, names)?;
     let sources: Vec<SourceColumn> = insert::sources(&state, &plan)?;
     let mut edit = Edit::new(&context.catalog);
-    let table = make_table(&mut write, &mut edit, schema.oid, &name.name, columns)?;
+    let table = make_table(run, &mut write, &mut edit, schema.oid, &name.name, columns).await?;
     write.apply(edit)?;
     if run.parsed.no_data {
         write.finish().await?;
@@ -384,7 +432,7 @@ async fn table_as(
     let shape = Shape::new(&table, run.session.zone());
     let physical = physical_plan(&state, &plan).await?;
     let mut stream = start(&state, physical)?;
-    let mut sink = Sink::start(write, run.patience(&table), None);
+    let mut sink = Sink::start(write, run.patience(&table), Vec::new());
     while let Some(batch) = stream.next().await {
         run.active.check()?;
         let batch = batch?;
@@ -432,7 +480,7 @@ fn columns_of(
     if columns.is_empty() {
         return Err(Error::unsupported("a table without columns"));
     }
-    Ok(Columns { columns, primary_key: None })
+    Ok(Columns::plain(columns))
 }
 
 /// CREATE VIEW.

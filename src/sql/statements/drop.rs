@@ -1,7 +1,7 @@
 //! DROP SCHEMA, TABLE, VIEW; TRUNCATE.
 
-use super::done;
 use super::target::{Name, folded};
+use super::{done, index};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::session::Run;
@@ -19,6 +19,9 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
     let Statement::Drop { object_type, if_exists, names, cascade, .. } = statement else {
         return Err(Error::unsupported("this form of DROP"));
     };
+    if matches!(object_type, ObjectType::Index) {
+        return index::drop(run, names, *if_exists).await;
+    }
     if !matches!(object_type, ObjectType::Table | ObjectType::View | ObjectType::Schema) {
         return Err(Error::unsupported(format!("DROP {object_type}")));
     }
@@ -71,6 +74,10 @@ impl Drop<'_> {
             if name.is_system(&context) {
                 let message = format!("permission denied: \"{}\" is a system catalog", name.name);
                 return Err(Error::new(INSUFFICIENT_PRIVILEGE, message));
+            }
+            if index::find_table(&name, &context).is_some() {
+                return Err(Error::new(WRONG_OBJECT_TYPE, format!("\"{}\" is not a {kind}", name.name))
+                    .with_hint("Use DROP INDEX to remove an index."));
             }
             return self.missing(kind, &name.display(), if_exists, UNDEFINED_TABLE);
         };

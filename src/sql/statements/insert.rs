@@ -96,18 +96,18 @@ async fn run_into(
         };
         return Box::pin(conflict::insert(run, insert, &target.table, context, held, write, prepared)).await;
     }
-    let key = UniqueKey::of(&target.table, run.session.zone());
+    let keys = UniqueKey::all(&target.table, run.session.zone());
     let rows = match insert.source.as_deref() {
         Some(query) if literal_rows(query).is_none() => {
             let incoming = Incoming::plan(run, &target, shape, query, &context).await?;
-            incoming.write(run, write, key).await?
+            incoming.write(run, write, keys).await?
         }
         source => {
             let batch = match source.and_then(literal_rows) {
                 Some(rows) => literals(run, &target, &shape, &rows).await?,
                 None => default_values(run, &target, &shape).await?,
             };
-            append(write, &run.patience(&target.table), key, batch).await?
+            append(write, &run.patience(&target.table), keys, batch).await?
         }
     };
     Ok(Outcome::Done { tag: format!("INSERT 0 {rows}"), rows })
@@ -439,9 +439,9 @@ impl Incoming {
     }
 
     /// Writes the rows as they come.
-    async fn write(self, run: &Run, write: WriteTxn, key: Option<UniqueKey>) -> Result<u64> {
+    async fn write(self, run: &Run, write: WriteTxn, keys: Vec<UniqueKey>) -> Result<u64> {
         let mut stream = start(&self.state, Arc::clone(&self.physical))?;
-        let mut sink = Sink::start(write, run.patience(&self.table), key);
+        let mut sink = Sink::start(write, run.patience(&self.table), keys);
         while let Some(batch) = stream.next().await {
             run.active.check()?;
             sink.push(self.complete(&batch?)?).await?;

@@ -1,19 +1,21 @@
 //! What each kind of statement does.
 //!
-//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE and DROP ([`create`], [`drop`]),
-//! queries that lock rows ([`locked`]), settings ([`setting`]), transaction control ([`control`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
+//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE and DROP ([`create`], [`drop`], [`index`]),
+//! queries that lock rows ([`locked`]), settings ([`setting`]), transaction control ([`control`]), VACUUM ([`vacuum`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
 //! beside this one. What PostgreSQL has and Lightning does not answers 0A000 here, by name, before anything is planned.
 
 mod control;
 mod create;
 mod drop;
 pub(crate) mod locked;
+mod index;
 pub(crate) mod insert;
 pub(crate) mod modify;
 mod prepare;
 pub(crate) mod query;
 mod setting;
 pub(crate) mod target;
+mod vacuum;
 
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -28,6 +30,7 @@ pub(crate) async fn execute(run: &Run, prepared: Option<&Prepared>) -> Result<Ou
         Kind::Copy(copy) if copy.from => Box::pin(crate::copy_from::run(run, copy)).await,
         Kind::Copy(copy) => Box::pin(crate::copy_to::run(run, copy)).await,
         Kind::Checkpoint => Box::pin(control::checkpoint(run)).await,
+        Kind::Vacuum(tables) => Box::pin(vacuum::run(run, tables)).await,
         Kind::Show(name) => setting::show(run, name),
         Kind::ShowAll => setting::show_all(run),
         Kind::Sql(statement) => Box::pin(sql(run, statement, prepared)).await,
@@ -47,6 +50,7 @@ async fn sql(run: &Run, statement: &Sql, prepared: Option<&Prepared>) -> Result<
         Sql::CreateTable(create) => Box::pin(create::table(run, create)).await,
         Sql::CreateView(create) => Box::pin(create::view(run, create)).await,
         Sql::CreateSchema { .. } => Box::pin(create::schema(run, statement)).await,
+        Sql::CreateIndex(create) => Box::pin(index::create(run, create)).await,
         Sql::Drop { .. } => Box::pin(drop::run(run, statement)).await,
         Sql::Truncate(truncate) => Box::pin(drop::truncate(run, truncate)).await,
         Sql::Explain { .. } => Box::pin(query::explain(run, statement)).await,
@@ -72,7 +76,7 @@ fn writes(kind: &Kind) -> Option<String> {
     let statement = match kind {
         Kind::Copy(copy) => return copy.from.then(|| "COPY FROM".to_owned()),
         Kind::Sql(statement) => statement.as_ref(),
-        Kind::Checkpoint | Kind::Show(_) | Kind::ShowAll => return None,
+        Kind::Checkpoint | Kind::Vacuum(_) | Kind::Show(_) | Kind::ShowAll => return None,
     };
     Some(match statement {
         Sql::Query(query) => match query.body.as_ref() {
@@ -92,6 +96,7 @@ fn writes(kind: &Kind) -> Option<String> {
         Sql::CreateTable(_) => "CREATE TABLE".to_owned(),
         Sql::CreateView(_) => "CREATE VIEW".to_owned(),
         Sql::CreateSchema { .. } => "CREATE SCHEMA".to_owned(),
+        Sql::CreateIndex(_) => "CREATE INDEX".to_owned(),
         Sql::Drop { object_type, .. } => format!("DROP {object_type}"),
         Sql::Truncate(_) => "TRUNCATE TABLE".to_owned(),
         _ => return None,

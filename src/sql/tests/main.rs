@@ -5,6 +5,7 @@ mod concurrent;
 mod copying;
 mod failures;
 mod harness;
+mod indexes;
 mod modify;
 mod parameters;
 mod point;

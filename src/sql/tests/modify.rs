@@ -92,3 +92,36 @@ async fn explain_names_the_table_that_changes() {
     let merge = "explain merge into t using t as s on t.a = s.a when matched then delete";
     assert!(db.ok(merge).await.starts_with("Merge on t\n"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_cannot_be_are_refused_and_nothing_is_lost() {
+    let db = Db::new();
+    db.ok("create table t (k text primary key, u text unique, n int)").await;
+    db.ok("insert into t values ('a', 'b', 1)").await;
+    for sql in [
+        "insert into t values (repeat('x', 1000000), 'c', 2)",
+        "insert into t values ('c', repeat('x', 1000000), 2)",
+        "insert into t select repeat('x', 1000000), 'c', 2",
+        "update t set k = repeat('x', 1000000)",
+        "update t set u = repeat('x', 1000000)",
+        "insert into t values ('a', 'c', 2) on conflict (k) do update set u = repeat('x', 1000000)",
+    ] {
+        assert_eq!(db.state(sql).await, "54000", "{sql}");
+    }
+    let long = "x".repeat(1_000_000);
+    assert_eq!(db.state(&format!("insert into t values ('{long}', 'c', 2)")).await, "54000");
+    // What cannot be there is not found.
+    assert_eq!(db.ok(&format!("select n from t where k = '{long}'")).await, "");
+    assert_eq!(db.ok(&format!("select n from t where u = '{long}'")).await, "");
+    assert_eq!(db.ok(&format!("update t set n = 5 where k = '{long}'")).await, "UPDATE 0");
+    assert_eq!(db.state("insert into t values (null, 'c', 2)").await, "23502");
+    assert_eq!(db.state("update t set k = null").await, "23502");
+    assert_eq!(db.state("insert into t values ('c', 'c', 2), ('c', 'd', 3)").await, "23505");
+    assert_eq!(db.state("insert into t values ('c', 'c', 2), ('d', 'c', 3)").await, "23505");
+    assert_eq!(db.ok("select * from t").await, "a|b|1");
+    // The key itself may change.
+    assert_eq!(db.ok("update t set k = 'z' || k, u = null where k = 'a'").await, "UPDATE 1");
+    assert_eq!(db.ok("select * from t where k = 'za'").await, "za|NULL|1");
+    assert_eq!(db.ok("select count(*) from t where k = 'a'").await, "0");
+    assert_eq!(db.ok("insert into t values ('a', 'b', 2)").await, "INSERT 0 1");
+}

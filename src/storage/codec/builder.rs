@@ -325,7 +325,12 @@ fn append_fixed<T: ArrowNativeType>(out: &mut Vec<T>, values: &ArrayRef, rows: R
     };
     let mut indices = [0u16; VECTOR_ROWS];
     for (vector, source) in source[rows.range].chunks(VECTOR_ROWS).enumerate() {
-        let count = mask.indices(at + vector * VECTOR_ROWS, source.len(), &mut indices);
+        let at = at + vector * VECTOR_ROWS;
+        if mask.is_dense(at, source.len()) {
+            mask.runs(at, source.len(), |run| out.extend_from_slice(&source[run]));
+            continue;
+        }
+        let count = mask.indices(at, source.len(), &mut indices);
         out.extend(indices[..count].iter().map(|&i| source[usize::from(i)]));
     }
 }

@@ -162,7 +162,15 @@ impl DeltaPage {
                 out.extend(values[rows.start - from..].iter().map(|&value| map(value)));
                 continue;
             };
-            let count = mask.indices(at + first + rows.start - start, rows.len(), &mut indices);
+            let mask_at = at + first + rows.start - start;
+            if mask.is_dense(mask_at, rows.len()) {
+                let from = stretch(rows.start);
+                self.values(first + from..first + rows.end, &mut values);
+                let values = &values[rows.start - from..];
+                mask.runs(mask_at, rows.len(), |run| out.extend(values[run].iter().map(|&value| map(value))));
+                continue;
+            }
+            let count = mask.indices(mask_at, rows.len(), &mut indices);
             let wanted = indices[..count].iter().map(|&index| rows.start + usize::from(index));
             if count <= SINGLE_READS_MAX {
                 out.extend(wanted.map(|row| map(self.get(first + row))));

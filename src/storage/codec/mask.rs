@@ -5,6 +5,9 @@
 
 use std::ops::Range;
 
+/// With fewer dead rows than one in so many, runs of those alive are long enough to be copied one by one.
+const DEAD_SHARE: usize = 16;
+
 /// Which rows of a window are still alive: bit i is row i.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
@@ -89,6 +92,11 @@ impl Mask {
         {
             *slot &= !(dead >> (64 - shift));
         }
+    }
+
+    /// Whether so few of the `len` rows from `at` on are dead that it is best to take all of them in runs.
+    pub(crate) fn is_dense(&self, at: usize, len: usize) -> bool {
+        (len - self.count_range(at, len)) * DEAD_SHARE <= len
     }
 
     /// Writes into `indices` the offsets from `at` of the rows alive among the next `len`, in order; how many there are.

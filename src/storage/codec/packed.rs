@@ -67,9 +67,6 @@ macro_rules! with_lanes {
     };
 }
 
-/// With no more than one row in this many dead, what is left is copied in runs.
-const DEAD_SHARE: usize = 16;
-
 /// Below this many wanted rows of a vector, single reads beat unpacking all of it.
 const SINGLE_READS_MAX: usize = 16;
 
@@ -192,7 +189,7 @@ impl<F: Frame> Packed<F> {
             }
             let width = usize::from(self.widths[vector]);
             let (packed, min) = (self.words(words, vector), self.mins[vector]);
-            if (rows.len() - count) * DEAD_SHARE <= rows.len() {
+            if mask.is_dense(mask_at, rows.len()) {
                 L::unpack_vector(width, packed, &mut distances);
                 let distances = &distances[rows.clone()];
                 mask.runs(mask_at, rows.len(), |run| append_values(&distances[run], min, self.divisor, map, out));

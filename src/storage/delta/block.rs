@@ -150,6 +150,17 @@ impl DeltaBlock {
         name.map(|name| name as usize).or_else(|| self.decoded().keys.find(key))
     }
 
+    /// The first keys in `range` of rows that are there, or the last ones, last first, without those of `hidden`: at most `most`.
+    pub(crate) fn keys_in(
+        &self,
+        range: &KeyRange,
+        most: usize,
+        descending: bool,
+        hidden: Option<&RowKeys>,
+    ) -> Vec<RowKey> {
+        self.view.keys_in(range, most, descending, |key| hidden.is_none_or(|hidden| !hidden.contains(key)))
+    }
+
     /// Whether `row` is one of the block, by number or by name.
     pub(crate) fn has_row(&self, row: usize) -> bool {
         if is_named(row) { row & !NAMED < self.names.lock().keys.len() } else { row < self.rows }

@@ -22,7 +22,7 @@ fn batch(rows: &Contents) -> RecordBatch {
 
 fn table() -> Arc<Table> {
     let fields = vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::UInt64, false)];
-    Table::new(TableId(2000), TableDefinition { schema: Arc::new(Schema::new(fields)), key: vec![0] }).unwrap()
+    Table::new(TableId(2000), TableDefinition::new(Arc::new(Schema::new(fields)), vec![0])).unwrap()
 }
 
 fn check(block: &DeltaBlock, expected: &Contents, is_scanned: bool) {

@@ -56,7 +56,7 @@ impl DeltaRows {
     }
 
     /// The rows' bytes.
-    pub(super) fn row_bytes(&self) -> impl Iterator<Item = &RowBytes> {
+    pub(crate) fn row_bytes(&self) -> impl Iterator<Item = &RowBytes> {
         self.batches.iter().flat_map(|(_, rows)| rows)
     }
 

@@ -1,7 +1,7 @@
 //! A delta tree at one timestamp.
 
-use super::STRETCH;
 use super::tree::Delta;
+use super::{RowKey, STRETCH};
 use crate::btree::Progress;
 use crate::epoch;
 use crate::error::Result;
@@ -57,6 +57,42 @@ impl DeltaView {
                 let batch = decoder.finish(schema).expect("rows have the columns of their table");
                 return Some((batch, keys));
             }
+        }
+    }
+
+    /// The first keys in `range` of rows that are there and wanted, or the last ones, last first: at most `most`.
+    pub(super) fn keys_in(
+        &self,
+        range: &KeyRange,
+        most: usize,
+        descending: bool,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Vec<RowKey> {
+        let mut found: Vec<RowKey> = vec![];
+        let mut last: Option<RowKey> = None;
+        loop {
+            let guard = epoch::pin();
+            let mut cursor = self.delta.tree.cursor(&guard);
+            match (&last, &range.end) {
+                (Some(last), _) if descending => cursor.seek_before(last),
+                (Some(last), _) => cursor.seek_behind(last),
+                (None, Some(end)) if descending => cursor.seek_before(end),
+                (None, None) if descending => cursor.seek_last(),
+                (None, _) => cursor.seek_before(&range.start),
+            }
+            let mut seen: Option<&[u8]> = None;
+            for _ in 0..STRETCH {
+                let next = if descending { cursor.prev() } else { cursor.next() };
+                let Some((key, chain)) = next.filter(|(key, _)| range.contains(key) && found.len() < most) else {
+                    return found;
+                };
+                seen = Some(key);
+                let is_there = chain.at(self.at, &guard).is_some_and(|version| version.value().is_some());
+                if is_there && wanted(key) {
+                    found.push(key.into());
+                }
+            }
+            last = seen.map(RowKey::from);
         }
     }
 

@@ -124,7 +124,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options { memory_limit_bytes: 8 << 30, threads: 2 };
     let engine = Engine::open(MemoryVfs::shared(), Path::new("/profile"), options)?;
     let mut txn = engine.begin();
-    let table = txn.create_table(TableDefinition { schema: schema(), key: vec![KEY] })?;
+    let table = txn.create_table(TableDefinition::new(schema(), vec![KEY]))?;
     let mut random = fastrand::Rng::with_seed(1);
     let mut appender = txn.appender(table)?;
     let (mut key, mut left) = (0, rows);

@@ -55,6 +55,14 @@ impl KeyEncoder {
         self.encode_up_to(columns, KEY_BYTES_MAX)
     }
 
+    /// Fails if one of the keys would be longer than [`KEY_BYTES_MAX`].
+    pub(crate) fn check_lengths(&self, columns: &[ArrayRef]) -> Result<()> {
+        match self.fixed_width(columns.len()) {
+            Some(width) if width <= KEY_BYTES_MAX => Ok(()),
+            _ => self.encode(columns).map(|_| ()),
+        }
+    }
+
     /// Encodes the first columns of keys as they begin such keys, however long they are: what is sought may be longer than
     /// what can be stored.
     pub(crate) fn encode_prefix(&self, columns: &[ArrayRef]) -> Result<EncodedKeys> {

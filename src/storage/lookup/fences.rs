@@ -1,7 +1,7 @@
 //! Which blocks can have a key.
 
 use crate::error::Result;
-use crate::key::{EncodedKeys, KeyEncoder};
+use crate::key::{EncodedKeys, KeyEncoder, KeyRange};
 use crate::segment::ColumnBlock;
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
@@ -52,5 +52,20 @@ impl Fences {
         let reaches = move |at: &usize| self.last.get(self.furthest[*at] as usize) >= key;
         let blocks = (0..end).rev().take_while(reaches).map(|at| self.order[at] as usize);
         blocks.filter(move |&block| self.last.get(block) >= key)
+    }
+
+    /// First and last key of a block.
+    pub(crate) fn of_block(&self, block: usize) -> (&[u8], &[u8]) {
+        (self.first.get(block), self.last.get(block))
+    }
+
+    /// The blocks that can have keys in `range`.
+    pub(crate) fn overlapping<'a>(&'a self, range: &'a KeyRange) -> impl Iterator<Item = usize> + 'a {
+        let is_before =
+            |block: u32| range.end.as_ref().is_none_or(|end| self.first.get(block as usize) < end.as_slice());
+        let end = self.order.partition_point(|&block| is_before(block));
+        let reaches = |at: &usize| self.last.get(self.furthest[*at] as usize) >= range.start.as_slice();
+        let blocks = (0..end).rev().take_while(reaches).map(|at| self.order[at] as usize);
+        blocks.filter(|&block| self.last.get(block) >= range.start.as_slice())
     }
 }

@@ -7,14 +7,21 @@
 //!
 //! Keys are compared as bytes ([`crate::key`]). Where a table's keys have no such form, all rows are looked through.
 //!
+//! A range of keys is a run of rows in each block, which can be counted, read, or read from either end ([`KeyRows`]).
+//!
 //! A key has at most one live row in a layout, so the first one found is the one.
 
+mod cut;
 mod fences;
 mod locate;
+mod range;
 mod rows;
 mod stored;
 mod value;
 
+pub(crate) use cut::{columns_of, cut};
 pub(crate) use fences::Fences;
 pub(crate) use locate::locate;
 pub(crate) use rows::rows_at;
+
+pub use range::KeyRows;

@@ -34,7 +34,7 @@ fn definition() -> TableDefinition {
     let metadata = [("lightning.pg_type".to_string(), "20:-1".to_string())];
     let key = Field::new("k", DataType::Int64, false).with_metadata(metadata.into());
     let schema = Schema::new(vec![key, Field::new("v", DataType::Utf8View, true)]);
-    TableDefinition { schema: Arc::new(schema), key: vec![0] }
+    TableDefinition::new(Arc::new(schema), vec![0])
 }
 
 fn bytes(state: &ManifestState) -> Vec<u8> {

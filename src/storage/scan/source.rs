@@ -65,6 +65,11 @@ impl BlockSource {
         BlockSource { id: block.id(), rows: BlockRows::Column(block), dead: None, names: None }
     }
 
+    /// Rows, deleted ones included, of a block of a segment; nothing for others.
+    pub(crate) fn rows_stored(&self) -> usize {
+        if let BlockRows::Column(block) = &self.rows { block.rows() } else { 0 }
+    }
+
     /// A block in memory, no row deleted.
     pub(crate) fn mem(block: &Arc<MemBlock>) -> BlockSource {
         let rows = match block.as_delta() {

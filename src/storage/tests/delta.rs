@@ -24,7 +24,7 @@ fn create_values(engine: &Arc<Engine>) -> TableId {
         Field::new("note", DataType::Utf8View, true),
     ];
     let mut txn = engine.begin();
-    let table = txn.create_table(TableDefinition { schema: Arc::new(Schema::new(fields)), key: vec![0] }).unwrap();
+    let table = txn.create_table(TableDefinition::new(Arc::new(Schema::new(fields)), vec![0])).unwrap();
     txn.commit().unwrap();
     table
 }

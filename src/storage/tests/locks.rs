@@ -12,7 +12,7 @@ use std::sync::Arc;
 fn counters(engine: &Arc<Engine>, keys: i64) -> TableId {
     use arrow::datatypes::{DataType, Field, Schema};
     let fields = vec![Field::new("id", DataType::Int64, false), Field::new("n", DataType::Int64, false)];
-    let definition = TableDefinition { schema: Arc::new(Schema::new(fields)), key: vec![0] };
+    let definition = TableDefinition::new(Arc::new(Schema::new(fields)), vec![0]);
     let mut txn = engine.begin();
     let table = txn.create_table(definition).unwrap();
     (0..keys).for_each(|key| put(&mut txn, table, key, 0));

@@ -1,14 +1,16 @@
 //! Rows found by key, against a map of what was written: keys of all kinds, in blocks that overlap, with rows deleted and written again.
 
 use crate::support::*;
+use arrow::array::Array;
 use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Date32Array, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array,
     IntervalMonthDayNanoArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
-use arrow::compute::take;
+use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{Field, Int64Type, IntervalMonthDayNano, Schema};
+use arrow::row::{RowConverter, SortField};
 use fastrand::Rng;
-use lightning_storage::{Engine, TableDefinition, TableId};
+use lightning_storage::{Engine, Predicate, TableDefinition, TableId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -144,6 +146,52 @@ impl Case {
         let again = take(&keys[0], &numbers, None).unwrap();
         assert_eq!(again.len(), values.len());
     }
+
+    /// Looks for the rows between two values of the first key column, and for the first and last of them.
+    fn check_ranges(&self, random: &mut Rng, count: usize) {
+        let all: Vec<(u64, i64)> = self.rows.iter().map(|(number, value)| (*number, *value)).collect();
+        let keys = self.keys(&all);
+        let last = SortOptions { descending: false, nulls_first: false };
+        let field = |key: &ArrayRef| SortField::new_with_options(key.data_type().clone(), last);
+        let of_keys = RowConverter::new(keys.iter().map(field).collect()).unwrap();
+        let of_first = RowConverter::new(vec![field(&keys[0])]).unwrap();
+        let (whole, heads) = (of_keys.convert_columns(&keys).unwrap(), of_first.convert_columns(&keys[..1]).unwrap());
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by(|&a, &b| whole.row(a).cmp(&whole.row(b)));
+        let snapshot = self.engine.snapshot();
+        let values = |places: UInt64Array| {
+            let rows = snapshot.rows_at(self.table, &places, &[keys.len()]).unwrap();
+            rows.column(0).as_primitive::<Int64Type>().values().to_vec()
+        };
+        for round in 0..count {
+            let (mut low, mut high) = (random.usize(..all.len()), random.usize(..all.len()));
+            if heads.row(low) > heads.row(high) {
+                (low, high) = (high, low);
+            }
+            let bounds = match (round % 4, keys[0].is_null(low), keys[0].is_null(high)) {
+                (0, ..) => vec![],
+                (_, true, _) => vec![Predicate::IsNull { column: 0 }],
+                (_, _, true) => continue,
+                _ => vec![Predicate::Between { column: 0, low: keys[0].slice(low, 1), high: keys[0].slice(high, 1) }],
+            };
+            let is_meant = |row: &&usize| {
+                bounds.is_empty() || heads.row(low) <= heads.row(**row) && heads.row(**row) <= heads.row(high)
+            };
+            let mut expected: Vec<i64> = order.iter().filter(is_meant).map(|&row| all[row].1).collect();
+            let rows = snapshot.key_rows(self.table, &bounds).unwrap().unwrap();
+            assert!(rows.rows_max() >= expected.len() as u64);
+            for limit in [1, 10, 1_000] {
+                let first: Vec<i64> = expected.iter().take(limit).copied().collect();
+                assert_eq!(values(rows.first(limit, false).unwrap()), first);
+                let last: Vec<i64> = expected.iter().rev().take(limit).copied().collect();
+                assert_eq!(values(rows.first(limit, true).unwrap()), last);
+            }
+            let mut found = values(rows.places().unwrap());
+            found.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(found, expected);
+        }
+    }
 }
 
 #[test]
@@ -153,7 +201,7 @@ fn keys_are_found_wherever_their_rows_are() {
         let sample = batch(columns, &[(1, 1)]);
         let key = (0..sample.num_columns() - 1).collect();
         let mut txn = engine.begin();
-        let table = txn.create_table(TableDefinition { schema: sample.schema(), key }).unwrap();
+        let table = txn.create_table(TableDefinition::new(sample.schema(), key)).unwrap();
         txn.commit().unwrap();
         let mut case = Case { engine, table, columns, rows: BTreeMap::new() };
         let mut random = Rng::with_seed(name.len() as u64);
@@ -166,6 +214,10 @@ fn keys_are_found_wherever_their_rows_are() {
         let check = |case: &Case, random: &mut Rng| {
             for count in [1, 1, 1, 1, 1, 1, 2, 25, 300, 9_000] {
                 case.check(random, count, 90_000);
+            }
+            // Equal keys that Arrow tells apart are ordered otherwise there.
+            if !["zeros and integer", "interval"].contains(&name) {
+                case.check_ranges(random, 12);
             }
         };
         check(&case, &mut random);

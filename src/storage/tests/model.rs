@@ -1,10 +1,12 @@
 //! The engine against a plain model: random operations, checked every few.
 
 use crate::support::*;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use fastrand::Rng;
 use lightning_storage::{Engine, Snapshot, TableId, Transaction};
 use lightning_vfs::Vfs;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 type Tables = BTreeMap<TableId, Vec<i64>>;
@@ -90,7 +92,13 @@ impl World {
                 let keep = self.rng.usize(..3);
                 self.snapshots.truncate(keep);
             }
-            88..95 => self.engine.checkpoint().unwrap(),
+            88..93 => self.engine.checkpoint().unwrap(),
+            93..96 => {
+                let known: Vec<TableId> = self.committed.keys().copied().collect();
+                if let Some(table) = self.rng.choice(known) {
+                    self.engine.vacuum(table).unwrap();
+                }
+            }
             _ => self.reopen(),
         }
     }
@@ -133,6 +141,36 @@ impl World {
         if let Some((snapshot, tables)) = self.snapshots.last() {
             check(snapshot, tables);
         }
+        if let Some((snapshot, tables)) = self.snapshots.first() {
+            check_changes(&self.engine.snapshot(), &self.committed, snapshot, tables);
+        }
+    }
+}
+
+/// Checks what has changed between two snapshots.
+fn check_changes(now: &Snapshot, tables: &Tables, since: &Snapshot, older: &Tables) {
+    for (table, ids) in tables {
+        let before = older.get(table).map_or(&[][..], Vec::as_slice);
+        let only = |ids: &[i64], others: &[i64]| {
+            let others: HashSet<i64> = others.iter().copied().collect();
+            ids.iter().copied().filter(|id| !others.contains(id)).collect::<BTreeSet<i64>>()
+        };
+        let changes = now.changes(*table, since).unwrap();
+        let ids_of = |batch: &RecordBatch| {
+            let ids = batch.column(0).as_primitive::<Int64Type>().values().iter().copied();
+            ids.collect::<Vec<i64>>()
+        };
+        let (deleted, inserted) = (ids_of(&changes.deleted), ids_of(&changes.inserted));
+        // A row of a table without a key that was written again is another row.
+        let again: HashSet<i64> = deleted.iter().copied().filter(|id| inserted.contains(id)).collect();
+        let distinct = |ids: Vec<i64>| {
+            let left: Vec<i64> = ids.into_iter().filter(|id| !again.contains(id)).collect();
+            let set: BTreeSet<i64> = left.iter().copied().collect();
+            assert_eq!(set.len(), left.len());
+            set
+        };
+        assert_eq!(distinct(inserted.clone()), only(ids, before));
+        assert_eq!(distinct(deleted), only(before, ids));
     }
 }
 

@@ -32,12 +32,12 @@ pub fn schema() -> SchemaRef {
 
 /// A table of [`schema`], clustered by `id`.
 pub fn definition() -> TableDefinition {
-    TableDefinition { schema: schema(), key: vec![0] }
+    TableDefinition::new(schema(), vec![0])
 }
 
 /// A table of [`schema`] without a key.
 pub fn keyless() -> TableDefinition {
-    TableDefinition { schema: schema(), key: vec![] }
+    TableDefinition::new(schema(), vec![])
 }
 
 /// Deletes the rows of `ids` that are there; how many.

@@ -5,7 +5,7 @@
 //! table's rows under the table's name and the new ones as `excluded`.
 
 use super::assignments::{self, Assigned};
-use super::change::Change;
+use super::change::{Change, ChangedKeys, Intent};
 use super::query::{item, refuse_aggregates, select, values};
 use super::rows::read;
 use super::rowset::{RowSet, joined, tables};
@@ -30,10 +30,11 @@ use crate::transaction::{WriteTxn, blocking};
 use crate::types::PgType;
 use crate::unique::UniqueKey;
 use crate::write::Shape;
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{concat_batches, interleave, take_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use arrow::row::OwnedRow;
+use arrow::row::{OwnedRow, Rows};
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{
     ConflictTarget, DoUpdate, Expr, Insert, OnConflictAction, OnInsert, Query, TableObject, Value,
@@ -49,21 +50,27 @@ enum Action<'a> {
     Update(&'a DoUpdate),
 }
 
-/// The clause, with its arbiter checked. `None`: a taken key is an error.
-fn action<'a>(insert: &'a Insert, table: &Table) -> Result<Option<Action<'a>>> {
+/// The clause, with the keys it is about. `None`: a taken key is an error.
+fn action<'a>(insert: &'a Insert, table: &Table, zone: Tz) -> Result<Option<(Action<'a>, Vec<UniqueKey>)>> {
     let conflict = match &insert.on {
         None => return Ok(None),
         Some(OnInsert::OnConflict(conflict)) => conflict,
         Some(_) => return Err(Error::new(SYNTAX_ERROR, "syntax error at or near \"DUPLICATE\"")),
     };
-    match &conflict.conflict_target {
-        None => {}
+    let all = UniqueKey::all(table, zone);
+    let arbiters: Vec<UniqueKey> = match &conflict.conflict_target {
+        None => all,
         Some(ConflictTarget::OnConstraint(name)) => {
             let name = name.0.last().and_then(|p| p.as_ident()).map(folded).unwrap_or_default();
-            if table.primary_key.as_ref().is_none_or(|key| key.name != name) {
+            let is_constraint = match table.index(&name) {
+                Some(index) => index.constraint.is_some(),
+                None => table.primary_key.as_ref().is_some_and(|key| key.name == name),
+            };
+            if !is_constraint {
                 let message = format!("constraint \"{name}\" for table \"{}\" does not exist", table.name);
                 return Err(Error::new(UNDEFINED_OBJECT, message));
             }
+            all.into_iter().filter(|key| key.constraint() == name).collect()
         }
         Some(ConflictTarget::Columns(names)) => {
             let mut columns = HashSet::new();
@@ -74,20 +81,22 @@ fn action<'a>(insert: &'a Insert, table: &Table) -> Result<Option<Action<'a>>> {
                 })?;
                 columns.insert(index);
             }
-            let key: Option<HashSet<usize>> = table.primary_key.as_ref().map(|k| k.columns.iter().copied().collect());
-            if key != Some(columns) {
+            let is_meant = |key: &UniqueKey| key.columns().iter().copied().collect::<HashSet<_>>() == columns;
+            let found: Vec<UniqueKey> = all.into_iter().filter(is_meant).collect();
+            if found.is_empty() {
                 let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
                 return Err(Error::new(INVALID_COLUMN_REFERENCE, message));
             }
+            found
         }
-    }
+    };
     match &conflict.action {
-        OnConflictAction::DoNothing => Ok(Some(Action::Nothing)),
+        OnConflictAction::DoNothing => Ok(Some((Action::Nothing, arbiters))),
         OnConflictAction::DoUpdate(_) if conflict.conflict_target.is_none() => {
             let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
             Err(Error::new(SYNTAX_ERROR, message).with_hint("For example, ON CONFLICT (column_name)."))
         }
-        OnConflictAction::DoUpdate(update) => Ok(Some(Action::Update(update))),
+        OnConflictAction::DoUpdate(update) => Ok(Some((Action::Update(update), arbiters))),
     }
 }
 
@@ -123,7 +132,7 @@ pub(crate) async fn describe(
 ) -> Result<Option<SchemaRef>> {
     let scope = Scope { run, context, with: None, tables: StatementTables::new() };
     let target = target(&scope, insert)?;
-    if let Some(Action::Update(update)) = action(insert, table)? {
+    if let Some((Action::Update(update), _)) = action(insert, table, run.session.zone())? {
         let update = Update::plan(&scope, &target, update, Vec::new(), Vec::new())?;
         for (output, assigned) in update.assigned.iter().enumerate() {
             if let Expr::Value(value) = &assigned.value
@@ -156,7 +165,7 @@ pub(crate) async fn insert(
     mut write: WriteTxn,
     prepared: Option<&Prepared>,
 ) -> Result<Outcome> {
-    let action = action(insert, table)?;
+    let action = action(insert, table, run.session.zone())?;
     let with = insert.source.as_ref().and_then(|query| query.with.clone());
     let mut scope = Scope { run, context, with, tables: StatementTables::new() };
     loop {
@@ -175,7 +184,7 @@ async fn try_insert(
     scope: &Scope<'_>,
     insert: &Insert,
     table: &Arc<Table>,
-    action: &Option<Action<'_>>,
+    action: &Option<(Action<'_>, Vec<UniqueKey>)>,
     batches: &[RecordBatch],
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
@@ -183,18 +192,19 @@ async fn try_insert(
     let run = scope.run;
     let snapshot = scope.context.storage.clone();
     let target = target(scope, insert)?;
-    let key = UniqueKey::of(table, run.session.zone());
-    let (rows, places) = match (&key, action) {
-        (None, _) | (_, None) => (batches.to_vec(), Vec::new()),
-        (Some(key), Some(action)) => {
+    let (rows, places) = match action {
+        None => (batches.to_vec(), Vec::new()),
+        Some((action, arbiters)) => {
             let new = concat_batches(&arrow_schema(&table.columns), batches)?;
-            match resolve(scope, &target, key.clone(), action, &snapshot, new, write, prepared).await? {
+            match resolve(scope, &target, arbiters.clone(), action, &snapshot, new, write, prepared).await? {
                 Some(resolved) => resolved,
                 None => return Ok(None),
             }
         }
     };
-    let change = Change { table: Arc::clone(table), snapshot, places, rows, key, is_insert: action.is_none() };
+    let keys = ChangedKeys::of(table, run.session.zone(), |_| true);
+    let intent = if action.is_none() { Intent::Insert } else { Intent::Upsert };
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, keys, intent, set: None };
     if !change.lock(run, write).await? {
         return Ok(None);
     }
@@ -221,21 +231,51 @@ struct Fates {
     repeated: bool,
 }
 
-fn fates(key: &UniqueKey, snapshot: &Snapshot, new: &RecordBatch, table: &Table) -> Result<Fates> {
+fn fates(arbiters: &[UniqueKey], snapshot: &Snapshot, new: &RecordBatch) -> Result<Fates> {
     let mut fates = Fates { free: Vec::new(), taken: Vec::new(), repeated: false };
-    let keys = key.keys(new);
-    let found = snapshot.locate(table.storage_table(), &keys)?;
-    let converter = key.converter()?;
-    let rows = converter.convert_columns(&keys)?;
-    let mut seen: HashSet<OwnedRow> = HashSet::new();
-    for (row, (bytes, place)) in rows.iter().zip(&found).enumerate() {
-        match place {
-            Some(place) => fates.taken.push((row as u32, *place)),
-            None if seen.insert(bytes.owned()) => fates.free.push(row as u32),
-            None => fates.repeated = true,
+    let columns = arbiters.iter().map(|key| Arbiter::new(key, snapshot, new)).collect::<Result<Vec<_>>>()?;
+    let mut seen: Vec<HashSet<OwnedRow>> = vec![HashSet::new(); arbiters.len()];
+    for row in 0..new.num_rows() {
+        let mut keys = columns.iter().map(|arbiter| arbiter.of_row(row));
+        if let Some(place) = keys.clone().find_map(|key| key.and_then(|key| key.1)) {
+            fates.taken.push((row as u32, place));
+        } else if keys.clone().zip(&seen).any(|(key, seen)| key.is_some_and(|(key, _)| seen.contains(&key))) {
+            fates.repeated = true;
+        } else {
+            for (key, seen) in keys.by_ref().zip(&mut seen) {
+                seen.extend(key.map(|(key, _)| key));
+            }
+            fates.free.push(row as u32);
         }
     }
     Ok(fates)
+}
+
+/// New rows' keys in one arbiter.
+struct Arbiter {
+    keys: Rows,
+    /// For each row the number of its key; `None` when a NULL is in it.
+    numbers: Vec<Option<usize>>,
+    /// Where the rows are that have the keys.
+    places: Vec<Option<u64>>,
+}
+
+impl Arbiter {
+    fn new(key: &UniqueKey, snapshot: &Snapshot, new: &RecordBatch) -> Result<Arbiter> {
+        let columns = key.keys(new);
+        let mut next = 0..;
+        let is_whole = |row: usize| columns.iter().all(|column| column.is_valid(row));
+        let numbers = (0..new.num_rows()).map(|row| is_whole(row).then(|| next.next()).flatten()).collect();
+        let columns = UniqueKey::without_nulls(columns.clone())?;
+        let keys = key.converter()?.convert_columns(&columns)?;
+        Ok(Arbiter { keys, numbers, places: key.places(snapshot, &columns)? })
+    }
+
+    /// The key of a row, and where the row is that has it already.
+    fn of_row(&self, row: usize) -> Option<(OwnedRow, Option<u64>)> {
+        let number = self.numbers[row]?;
+        Some((self.keys.row(number).owned(), self.places[number]))
+    }
 }
 
 /// The rows to write and the places of those they replace. `None`: a row in the way was changed meanwhile, and is locked now.
@@ -243,7 +283,7 @@ fn fates(key: &UniqueKey, snapshot: &Snapshot, new: &RecordBatch, table: &Table)
 async fn resolve(
     scope: &Scope<'_>,
     target: &Target,
-    key: UniqueKey,
+    arbiters: Vec<UniqueKey>,
     action: &Action<'_>,
     snapshot: &Snapshot,
     new: RecordBatch,
@@ -251,8 +291,8 @@ async fn resolve(
     prepared: Option<&Prepared>,
 ) -> Result<Option<(Vec<RecordBatch>, Vec<u64>)>> {
     let table = Arc::clone(&target.table);
-    let (looked, rows, of, at) = (key.clone(), new.clone(), Arc::clone(&table), snapshot.clone());
-    let fates = blocking(move || fates(&looked, &at, &rows, &of)).await??;
+    let (rows, at) = (new.clone(), snapshot.clone());
+    let fates = blocking(move || fates(&arbiters, &at, &rows)).await??;
     let update = match action {
         Action::Nothing => {
             let taken = fates.taken.iter().map(|(_, place)| *place).collect();

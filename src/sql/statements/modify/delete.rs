@@ -1,6 +1,6 @@
 //! DELETE.
 
-use super::change::Change;
+use super::change::{Change, ChangedKeys, Intent};
 use super::query::{self, Source, alone, item, select};
 use super::rows::read;
 use super::table::Target;
@@ -79,7 +79,9 @@ pub(super) async fn run(
     .await?;
     let deleted = places.len() as u64;
     let snapshot = scope.context.storage.clone();
-    let change = Change { table: Arc::clone(table), snapshot, places, rows: Vec::new(), key: None, is_insert: false };
+    let keys = ChangedKeys::of(table, run.session.zone(), |_| true).without_primary();
+    let (rows, intent, set) = (Vec::new(), Intent::Modify, None);
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, keys, intent, set };
     if !change.lock(run, write).await? {
         return Ok(None);
     }

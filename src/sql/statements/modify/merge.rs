@@ -4,7 +4,7 @@
 //! clause applies, with what that clause sets: an expression is computed for the rows of its clause only.
 
 use super::assignments::{self, is_default};
-use super::change::Change;
+use super::change::{Change, ChangedKeys, Intent};
 use super::query::{self, Source, item, refuse_aggregates, select};
 use super::rows::read;
 use super::table::Target;
@@ -19,7 +19,6 @@ use crate::session::Prepared;
 use crate::sqlstate::{CARDINALITY_VIOLATION, INTERNAL_ERROR, SYNTAX_ERROR};
 use crate::statements::insert::{column_indexes, sources};
 use crate::transaction::WriteTxn;
-use crate::unique::UniqueKey;
 use crate::write::{Shape, SourceColumn};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
@@ -252,16 +251,21 @@ pub(super) async fn run(
         merged.add(batch, &clauses)?;
     }
     let Merged { places, rows, returned, read, .. } = merged;
-    let sets_key = |key: &UniqueKey| {
+    let is_set = |column: usize| {
         clauses.iter().any(|clause| match clause.kind {
             Kind::Insert => true,
-            Kind::Update => clause.set.iter().any(|(column, _)| key.columns().contains(column)),
+            Kind::Update => clause.set.iter().any(|(set, _)| *set == column),
             Kind::Delete | Kind::Nothing => false,
         })
     };
-    let key = UniqueKey::of(table, run.session.zone()).filter(sets_key);
-    let snapshot = scope.context.storage.clone();
-    let change = Change { table: Arc::clone(table), snapshot, places, rows, key, is_insert: false };
+    let deletes = clauses.iter().any(|clause| matches!(clause.kind, Kind::Delete));
+    let zone = run.session.zone();
+    let mut keys = ChangedKeys::of(table, zone, is_set);
+    if deletes {
+        keys = keys.with_all_indexes(table, zone);
+    }
+    let (snapshot, intent, set) = (scope.context.storage.clone(), Intent::Modify, None);
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, keys, intent, set };
     if !change.lock(run, write).await? {
         return Ok(None);
     }

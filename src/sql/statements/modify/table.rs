@@ -3,7 +3,7 @@
 use super::Scope;
 use crate::error::{Error, Result};
 use crate::parser::calls::identifier;
-use crate::provider::{STATEMENT_SCHEMA, StatementTables, arrow_schema};
+use crate::provider::{STATEMENT_SCHEMA, StatementTables};
 use crate::scan::{LightningTable, PLACE};
 use crate::sqlstate::SYNTAX_ERROR;
 use crate::statements::target::{Name, folded};
@@ -67,9 +67,7 @@ impl Target {
 
     /// The table with places, as the statement's only table of its own.
     pub(crate) fn tables(&self, scope: &Scope<'_>) -> StatementTables {
-        let schema = arrow_schema(&self.table.columns);
-        let storage = scope.context.storage.clone();
-        let table = LightningTable::new(storage, self.table.storage_table(), &self.table.name, schema).with_places();
+        let table = LightningTable::of(scope.context.storage.clone(), &self.table).with_places();
         StatementTables::from([(self.slot.clone(), Arc::new(table) as _)])
     }
 

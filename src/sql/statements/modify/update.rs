@@ -1,7 +1,7 @@
 //! UPDATE.
 
 use super::assignments::{self, Assigned};
-use super::change::Change;
+use super::change::{Change, ChangedKeys, Intent};
 use super::query::{self, Source, alone, item, named, refuse_aggregates, select, values};
 use super::rows::read;
 use super::rowset::RowSet;
@@ -122,15 +122,15 @@ pub(super) async fn run(
     for batch in &held.batches {
         rows.push(new_rows(&shape, &assigned, &columns, batch)?);
     }
-    let key = UniqueKey::of(table, run.session.zone());
-    let key = key.filter(|key| assigned.iter().any(|a| key.columns().contains(&a.column)));
-    let key = match key {
-        Some(key) if same_keys(&key, scope, table, &places, &rows).await? => None,
-        key => key,
+    let keys = ChangedKeys::of(table, run.session.zone(), |column| assigned.iter().any(|a| a.column == column));
+    let keys = match keys.primary() {
+        Some(key) if same_keys(key, scope, table, &places, &rows).await? => keys.without_primary(),
+        _ => keys,
     };
     let changed = places.len() as u64;
     let snapshot = scope.context.storage.clone();
-    let change = Change { table: Arc::clone(table), snapshot, places, rows, key, is_insert: false };
+    let set = Some(assigned.iter().map(|a| a.column).collect());
+    let change = Change { table: Arc::clone(table), snapshot, places, rows, keys, intent: Intent::Modify, set };
     if !change.lock(run, write).await? {
         return Ok(None);
     }

@@ -1,0 +1,71 @@
+//! Where in a sorted block a key is, or would be.
+
+use crate::codec::ColumnBuilder;
+use crate::error::Result;
+use crate::key::{EncodedKeys, KeyEncoder};
+use crate::segment::{ChunkPlace, ColumnBlock, ZONE_ROWS};
+use crate::table::Table;
+use arrow::array::ArrayRef;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// So few rows of a block are decoded to find a key among them.
+const DECODED_ROWS: usize = 128;
+
+/// Columns `projection` of `rows` of a block of a segment of `table`, deleted ones included.
+pub(crate) fn columns_of(
+    table: &Table,
+    block: &Arc<ColumnBlock>,
+    projection: &[usize],
+    rows: Range<usize>,
+) -> Result<Vec<ArrayRef>> {
+    let footer = block.footer()?;
+    let column = |&column: &usize| -> Result<ArrayRef> {
+        let mut values = ColumnBuilder::new(table.schema.field(column).data_type(), rows.len());
+        block.chunk(&footer, ChunkPlace::Column(column))?.decode(rows.clone(), &mut values)?;
+        values.finish()
+    };
+    projection.iter().map(column).collect()
+}
+
+/// Keys of `rows` of a block of a segment of `table`, whose keys have an order.
+pub(super) fn keys_of(table: &Table, block: &Arc<ColumnBlock>, rows: Range<usize>) -> Result<EncodedKeys> {
+    encoder_of(table).encode_prefix(&columns_of(table, block, &table.key, rows)?)
+}
+
+fn encoder_of(table: &Table) -> &KeyEncoder {
+    table.encoder.as_ref().expect("keys are looked for in tables whose keys have an order")
+}
+
+/// The first row of a sorted block of `table` whose key is `key` or greater.
+pub(crate) fn cut(table: &Table, block: &Arc<ColumnBlock>, key: &[u8]) -> Result<usize> {
+    let mut rows = 0..block.rows();
+    if let Some(heads) = block.zone_heads(encoder_of(table))? {
+        // A key is at or above its zone's head, and its first column at or below the next zone's.
+        let partition = |is_before: &dyn Fn(&[u8]) -> bool| {
+            let (mut low, mut high) = (0, heads.len());
+            while low < high {
+                let middle = low.midpoint(high);
+                if is_before(heads.get(middle)) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            low
+        };
+        let from = partition(&|head| head < key && !key.starts_with(head)).saturating_sub(1);
+        let to = partition(&|head| head < key);
+        rows = from * ZONE_ROWS..(to * ZONE_ROWS).min(block.rows());
+    }
+    while rows.len() > DECODED_ROWS {
+        let middle = rows.start.midpoint(rows.end);
+        if keys_of(table, block, middle..middle + 1)?.get(0) < key {
+            rows.start = middle + 1;
+        } else {
+            rows.end = middle;
+        }
+    }
+    let keys = keys_of(table, block, rows.clone())?;
+    Ok(rows.start + (0..keys.len()).take_while(|&row| keys.get(row) < key).count())
+}
