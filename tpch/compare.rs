@@ -4,6 +4,7 @@
 //! time of all runs counts. Loading is compared too: ours from generated rows to the last synced commit, DuckDB's from
 //! Parquet files of the same rows to the end of its checkpoint.
 
+use crate::change::change;
 use crate::data::{TABLES, Table};
 use crate::duckdb::{DuckDb, DuckDbLoad, default_environment};
 use crate::load::{is_loaded, load};
@@ -38,6 +39,10 @@ pub(crate) fn compare(arguments: &CompareArguments) -> Result<bool, Failure> {
     let our_load = if is_loaded(&database)? { None } else { Some(load(&database, common.scale, streams(common))?) };
     database.checkpoint()?;
     let our_bytes = directory_bytes(directory.path())?;
+    if common.changed {
+        let (rows, time) = change(&database)?;
+        println!("changed {rows} rows in {:.2} s", time.as_secs_f64());
+    }
     let peer_directory = tempfile::Builder::new().prefix("lightning-tpch-duckdb-").tempdir()?;
     let their_load = load_duckdb(&database, &mut duckdb, common, peer_directory.path())?;
     println!(

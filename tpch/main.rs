@@ -10,13 +10,14 @@
 //! and primary keys, rows go in through the appender, queries run in an ordinary session under default settings.
 //!
 //! Module by module: [`data`] knows the tables and generates rows, [`queries`] holds the 22 texts and [`answers`] what
-//! they must return; [`load`] and [`measure`] do the work on a database, [`run`] and [`compare`] are the two commands,
+//! they must return; [`load`], [`change`] and [`measure`] do the work on a database, [`run`] and [`compare`] are the two commands,
 //! [`duckdb`] drives the peer and [`report`] prints.
 
 mod data;
 mod queries;
 mod answers;
 mod load;
+mod change;
 mod measure;
 mod report;
 mod run;
@@ -70,6 +71,9 @@ pub(crate) struct CommonArguments {
     /// Times each query runs; the best counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// After loading, update one percent of orders and lineitem, or delete these rows and insert them again.
+    #[arg(long)]
+    changed: bool,
     /// File the results go to as JSON.
     #[arg(long)]
     json: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! `tpch run`: load, run, check; and again after a restart or a crash when asked to.
 
+use crate::change::change;
 use crate::load::{is_loaded, load};
 use crate::measure::{Measured, run_once, run_queries, to_text};
 use crate::{CommonArguments, Failure, RunArguments, queries, report};
@@ -59,6 +60,10 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<bool, Failure> {
     }
     let database = open(common, directory.path())?;
     load_unless_loaded(&database, common)?;
+    if common.changed {
+        let (rows, time) = change(&database)?;
+        println!("changed {rows} rows in {:.2} s", time.as_secs_f64());
+    }
     let numbers = queries::chosen(&common.queries);
     if arguments.explain {
         explain(&database, &numbers, common.scale)?;
