@@ -95,6 +95,20 @@ impl Predicate {
             | Predicate::Prefix { column, .. } => *column,
         }
     }
+
+    /// The same condition on another column.
+    pub fn with_column(mut self, new: usize) -> Predicate {
+        match &mut self {
+            Predicate::Compare { column, .. }
+            | Predicate::Between { column, .. }
+            | Predicate::In { column, .. }
+            | Predicate::InBitmap { column, .. }
+            | Predicate::IsNull { column }
+            | Predicate::IsNotNull { column }
+            | Predicate::Prefix { column, .. } => *column = new,
+        }
+        self
+    }
 }
 
 /// Any other condition: evaluated on decoded columns, after the predicates, only on rows still alive.

@@ -80,24 +80,10 @@ impl Ordered {
         let own = |predicate: &Predicate| {
             let position = self.position(predicate.column())?;
             // The table's own columns are numbered as they are.
-            Some(with_column(predicate, if self.name.is_some() { position } else { predicate.column() }))
+            Some(predicate.clone().with_column(if self.name.is_some() { position } else { predicate.column() }))
         };
         predicates.iter().filter_map(own).collect()
     }
-}
-
-fn with_column(predicate: &Predicate, new: usize) -> Predicate {
-    let mut predicate = predicate.clone();
-    match &mut predicate {
-        Predicate::Compare { column, .. }
-        | Predicate::Between { column, .. }
-        | Predicate::In { column, .. }
-        | Predicate::InBitmap { column, .. }
-        | Predicate::IsNull { column }
-        | Predicate::IsNotNull { column }
-        | Predicate::Prefix { column, .. } => *column = new,
-    }
-    predicate
 }
 
 /// Rows read by key.

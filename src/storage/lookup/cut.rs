@@ -1,5 +1,6 @@
 //! Where in a sorted block a key is, or would be.
 
+use super::stored::partition_point;
 use crate::codec::ColumnBuilder;
 use crate::error::Result;
 use crate::key::{EncodedKeys, KeyEncoder};
@@ -42,20 +43,10 @@ pub(crate) fn cut(table: &Table, block: &Arc<ColumnBlock>, key: &[u8]) -> Result
     let mut rows = 0..block.rows();
     if let Some(heads) = block.zone_heads(encoder_of(table))? {
         // A key is at or above its zone's head, and its first column at or below the next zone's.
-        let partition = |is_before: &dyn Fn(&[u8]) -> bool| {
-            let (mut low, mut high) = (0, heads.len());
-            while low < high {
-                let middle = low.midpoint(high);
-                if is_before(heads.get(middle)) {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
-            }
-            low
-        };
-        let from = partition(&|head| head < key && !key.starts_with(head)).saturating_sub(1);
-        let to = partition(&|head| head < key);
+        let is_below = |zone: usize| heads.get(zone) < key;
+        let from = partition_point(0..heads.len(), |zone| is_below(zone) && !key.starts_with(heads.get(zone)));
+        let to = partition_point(0..heads.len(), is_below);
+        let from = from.saturating_sub(1);
         rows = from * ZONE_ROWS..(to * ZONE_ROWS).min(block.rows());
     }
     while rows.len() > DECODED_ROWS {

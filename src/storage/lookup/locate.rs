@@ -1,11 +1,11 @@
 //! Places of keys.
 
+use super::cut::columns_of;
 use super::stored::{StoredSearch, Wanted};
 use crate::error::{Error, Result};
 use crate::key::KeyEncoder;
 use crate::layout::Layout;
 use crate::scan::{BlockRows, BlockSource, place};
-use crate::segment::ChunkPlace;
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::filter;
 use arrow::row::{RowConverter, SortField};
@@ -191,19 +191,11 @@ fn key_columns(layout: &Layout, block: &BlockSource) -> Result<Vec<ArrayRef>> {
     match &block.rows {
         BlockRows::Mem(batch) => Ok(of_batch(batch)),
         BlockRows::Delta(block, _) => Ok(of_batch(block.batch())),
-        BlockRows::Column(stored) => {
-            let footer = stored.footer()?;
-            let column = |&column: &usize| {
-                let data_type = layout.table.schema.field(column).data_type();
-                let mut values = crate::codec::ColumnBuilder::new(data_type, stored.rows());
-                stored.chunk(&footer, ChunkPlace::Column(column))?.decode(0..stored.rows(), &mut values)?;
-                values.finish()
-            };
-            layout.table.key.iter().map(column).collect()
-        }
+        BlockRows::Column(stored) => columns_of(&layout.table, stored, &layout.table.key, 0..stored.rows()),
     }
 }
 
-fn is_alive(block: &BlockSource, row: usize) -> bool {
+/// Whether a row of a block, by number or by name, is not deleted.
+pub(super) fn is_alive(block: &BlockSource, row: usize) -> bool {
     block.dead.as_ref().is_none_or(|dead| !dead.contains(row))
 }

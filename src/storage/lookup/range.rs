@@ -5,6 +5,7 @@
 //! others.
 
 use super::cut::{cut, keys_of};
+use super::locate::is_alive;
 use crate::error::Result;
 use crate::key::KeyRange;
 use crate::layout::Layout;
@@ -212,8 +213,4 @@ impl KeyRows {
         }
         Ok(found)
     }
-}
-
-fn is_alive(block: &BlockSource, row: usize) -> bool {
-    block.dead.as_ref().is_none_or(|dead| !dead.contains(row))
 }

@@ -130,7 +130,7 @@ impl<'a> StoredSearch<'a> {
 }
 
 /// The first of `numbers` for which `is_before` does not hold.
-fn partition_point(numbers: Range<usize>, is_before: impl Fn(usize) -> bool) -> usize {
+pub(super) fn partition_point(numbers: Range<usize>, is_before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (numbers.start, numbers.end);
     while low < high {
         let middle = low.midpoint(high);
