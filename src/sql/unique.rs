@@ -3,13 +3,13 @@
 //! What a statement adds is checked at its end, under locks on the keys: who adds a key holds the lock on it until its transaction ends, and so
 //! does who takes one out. [`NewKeys`] sees the rows as they come. While they arrive in ranges of the key
 //! that do not overlap, each in strictly ascending order, they are different without more work, which is how bulk loads mostly
-//! come; only the first and last key of each batch is kept. Otherwise the keys of up to [`HELD_ROWS_MAX`] rows are compared by
+//! come; only the first and last key of each batch is kept, and where the table has no key between them there is nothing to look up. Otherwise the keys of up to [`HELD_ROWS_MAX`] rows are compared by
 //! hashing, and those of larger statements by reading the key columns of the whole table as it is afterwards. Rows that were
 //! there before are found by storage's point lookup, in the table or in the index; many in an index by reading all of it.
 
 use crate::error::{Error, Result};
 use crate::provider::arrow_schema;
-use crate::sqlstate::UNIQUE_VIOLATION;
+use crate::sqlstate::{INTERNAL_ERROR, UNIQUE_VIOLATION};
 use crate::text::TextColumn;
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt64Array};
@@ -17,7 +17,7 @@ use arrow::compute::kernels::cmp::{eq, gt};
 use arrow::compute::{and, concat, filter, or};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use lightning_catalog::Table;
-use lightning_storage::{KeyMode, Locking, ScanSpec, Snapshot, TableId, Transaction};
+use lightning_storage::{KeyMode, Locking, Predicate, ScanSpec, Snapshot, TableId, Transaction};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -301,6 +301,9 @@ impl NewKeys {
         if self.ranges.is_some() && empty {
             return Ok(());
         }
+        if self.lie_beside(before)? {
+            return Ok(());
+        }
         let Some(held) = &self.held else { return whole_table(&self.key, &after()?) };
         if self.ranges.is_none() {
             self.different(held)?;
@@ -310,6 +313,26 @@ impl NewKeys {
             None => self.new_to_table(before, held, gone.places),
             Some(index) => self.new_to_index(index, before, held, gone),
         }
+    }
+
+    /// Whether the keys are known to differ and no row of `before` is among their ranges, as when a load goes on behind the last key.
+    fn lie_beside(&self, before: &Snapshot) -> Result<bool> {
+        let (Some(converter), Some(ranges)) = (&self.converter, &self.ranges) else { return Ok(false) };
+        let (table, column) = match self.key.index {
+            Some(index) => (index, 0),
+            None => (self.key.table, self.key.columns[0]),
+        };
+        for (first, last) in ranges {
+            let first_of = |row: &OwnedRow| -> Result<ArrayRef> {
+                let columns = converter.convert_rows([row.row()])?;
+                columns.into_iter().next().ok_or_else(|| Error::new(INTERNAL_ERROR, "a key without columns"))
+            };
+            let between = Predicate::Between { column, low: first_of(first)?, high: first_of(last)? };
+            if before.key_rows(table, &[between])?.is_none_or(|rows| rows.rows_max() > 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn different(&self, held: &[Vec<ArrayRef>]) -> Result<()> {

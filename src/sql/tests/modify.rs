@@ -125,3 +125,26 @@ async fn keys_that_cannot_be_are_refused_and_nothing_is_lost() {
     assert_eq!(db.ok("select count(*) from t where k = 'a'").await, "0");
     assert_eq!(db.ok("insert into t values ('a', 'b', 2)").await, "INSERT 0 1");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loads_that_follow_each_other_are_checked_against_what_is_there() {
+    let db = Db::new();
+    db.ok("create table t (a int, b int, u int unique, primary key (a, b))").await;
+    let load =
+        |from: i32, to: i32| format!("insert into t select g / 2, g % 2, g from generate_series({from}, {to}) g (g)");
+    db.ok(&load(2, 40_001)).await;
+    db.ok("checkpoint").await;
+    // Behind, before, and between the rows that are there.
+    db.ok(&load(40_002, 80_001)).await;
+    db.ok(&load(-40_000, -2)).await;
+    db.ok("delete from t where a between 5000 and 14999").await;
+    db.ok(&load(10_000, 29_999)).await;
+    assert_eq!(db.ok("select count(*), count(distinct u) from t").await, "119999|119999");
+    // With one key that is there.
+    for sql in [load(80_001, 120_000), load(-80_000, -40_000), load(29_999, 30_000)] {
+        assert_eq!(db.state(&sql).await, "23505", "{sql}");
+    }
+    let other_key = "insert into t select 1000000 + g, 0, g from generate_series(80001, 120000) g (g)";
+    assert_eq!(db.state(other_key).await, "23505");
+    assert_eq!(db.ok("select count(*) from t").await, "119999");
+}
