@@ -151,9 +151,9 @@ impl LightningScan {
         for set in sets {
             let rows = self.view().snapshot.key_rows(ordered.storage, &set).map_err(external)?;
             let Some(rows) = rows.filter(|rows| !rows.is_whole_table()) else { return Ok(None) };
-            // A later column's values do not matter where an earlier column leaves the range open.
-            if ranges.first().is_some_and(|first| first.has_same_range(&rows)) {
-                break;
+            // A value twice, or those of a column behind one that leaves the range open.
+            if ranges.iter().any(|known: &KeyRows| known.has_same_range(&rows)) {
+                continue;
             }
             ranges.push(rows);
         }

@@ -53,7 +53,8 @@ impl Twins {
         let low = r.u32(0..30_000);
         match r.u32(0..14) {
             0 => format!("grp = {}", r.u32(0..520)),
-            1 => format!("grp in ({}, {}, {})", r.u32(0..500), r.u32(0..500), r.u32(0..500)),
+            // Values may be there twice.
+            1 => format!("grp in ({}, {}, {1})", r.u32(0..500), r.u32(0..500)),
             2 => format!("a = 'a{}'", r.u32(0..720)),
             3 => format!("a = 'a{}' and b > {}", r.u32(0..700), r.u32(0..300)),
             4 => format!("a = 'a{}' and b between {} and {}", r.u32(0..700), r.u32(0..100), r.u32(100..300)),
