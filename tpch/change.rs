@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 /// A table and a number that is as good as random for each of its rows.
 const TABLES: [(&str, &str, &str); 2] = [
-    ("orders", "o_orderkey * 7919 / 32", "o_totalprice = o_totalprice"),
-    ("lineitem", "l_orderkey * 7919 / 32 + l_linenumber * 31", "l_quantity = l_quantity"),
+    ("orders", "CAST(o_orderkey AS bigint) * 7919 / 32", "o_totalprice = o_totalprice"),
+    ("lineitem", "CAST(l_orderkey AS bigint) * 7919 / 32 + l_linenumber * 31", "l_quantity = l_quantity"),
 ];
 
 /// Changes rows of `orders` and `lineitem`; how many, and how long it took.
