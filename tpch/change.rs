@@ -18,10 +18,10 @@ pub(crate) fn change(database: &Database) -> Result<(u64, Duration), Failure> {
     let session = database.connect()?;
     let mut changed = 0;
     for (table, number, set) in TABLES {
-        changed += block_on(session.execute(&format!("UPDATE {table} SET {set} WHERE {number} % 200 = 3")))?;
-        let moved = format!("CREATE TABLE moved AS SELECT * FROM {table} WHERE {number} % 200 = 77");
+        changed += block_on(session.execute(&format!("UPDATE {table} SET {set} WHERE ({number}) % 200 = 3")))?;
+        let moved = format!("CREATE TABLE moved AS SELECT * FROM {table} WHERE ({number}) % 200 = 77");
         changed += block_on(session.execute(&moved))?;
-        block_on(session.execute(&format!("DELETE FROM {table} WHERE {number} % 200 = 77")))?;
+        block_on(session.execute(&format!("DELETE FROM {table} WHERE ({number}) % 200 = 77")))?;
         block_on(session.execute(&format!("INSERT INTO {table} SELECT * FROM moved")))?;
         block_on(session.execute("DROP TABLE moved"))?;
     }
