@@ -5,8 +5,9 @@ use lightning_sql::{Error, Result, SqlState};
 use lightning_wire::ServerOptions;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use std::thread;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// Threads that serve connections.
@@ -30,19 +31,58 @@ pub struct Server {
     _database: Database,
 }
 
-/// Threads that serve connections, apart from those that compute: whoever asks for little need not wait for the others.
+/// A server's threads.
 #[derive(Debug)]
 struct Running {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
-    runtime: Runtime,
+    threads: ConnectionThreads,
+}
+
+/// Threads that serve connections, apart from those that compute: whoever asks for little need not wait for the others. A
+/// connection stays on its thread, so no thread is woken to take work from another.
+#[derive(Debug)]
+struct ConnectionThreads {
+    runtimes: Vec<Handle>,
+    /// Dropping it ends them.
+    running: watch::Sender<()>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl ConnectionThreads {
+    fn start() -> io::Result<ConnectionThreads> {
+        let (running, ended) = watch::channel(());
+        let mut started = ConnectionThreads { runtimes: vec![], running, threads: vec![] };
+        for _ in 0..CONNECTION_THREADS {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            started.runtimes.push(runtime.handle().clone());
+            let mut ended = ended.clone();
+            let serve = move || {
+                // An error says that the sender is gone.
+                let _ = runtime.block_on(ended.changed());
+            };
+            let thread = thread::Builder::new().name("lightning-serve".to_owned()).stack_size(THREAD_STACK_BYTES);
+            started.threads.push(thread.spawn(serve)?);
+        }
+        Ok(started)
+    }
+
+    /// Ends the threads and what they have left to do.
+    fn join(self) {
+        drop(self.running);
+        for thread in self.threads {
+            // What panicked there has been answered as an error of its connection.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Running {
     fn stop(self) -> io::Result<()> {
         // The receiver is gone only when serving ended already.
         let _ = self.stop.send(());
-        let ended = self.runtime.block_on(self.serving);
+        let ended = futures::executor::block_on(self.serving);
+        self.threads.join();
         ended.unwrap_or_else(|e| Err(io::Error::other(e)))
     }
 }
@@ -53,14 +93,13 @@ impl Server {
     pub fn start(database: &Database, address: &str) -> Result<Server> {
         let address = resolve(address)?;
         let failed = |e: io::Error| Error::new(SqlState("58030"), failure(address, &e));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(CONNECTION_THREADS)
-            .thread_name("lightning-serve")
-            .thread_stack_size(THREAD_STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        let options = ServerOptions { executor: Some(database.runtime().clone()), ..ServerOptions::default() };
+        let threads = ConnectionThreads::start().map_err(failed)?;
+        let options = ServerOptions {
+            connection_runtimes: threads.runtimes.clone(),
+            executor: Some(database.runtime().clone()),
+            ..ServerOptions::default()
+        };
+        let runtime = &threads.runtimes[0];
         let server = {
             let _entered = runtime.enter();
             lightning_wire::Server::bind(database.instance().clone(), address, options).map_err(failed)?
@@ -71,7 +110,7 @@ impl Server {
             // A dropped sender asks for the same.
             let _ = stopped.await;
         }));
-        let running = Some(Running { stop, serving, runtime });
+        let running = Some(Running { stop, serving, threads });
         Ok(Server { local_addr, running, _database: database.clone() })
     }
 

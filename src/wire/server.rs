@@ -37,6 +37,8 @@ pub struct ServerOptions {
     pub shutdown_timeout: Duration,
     /// Whether COPY may read and write files of the server.
     pub local_files: bool,
+    /// Where connections are served, in turn; where the server is polled when there are none.
+    pub connection_runtimes: Vec<Handle>,
     /// Where statements that take planning run, so that connections are served meanwhile; with the connections when it is not set.
     pub executor: Option<Handle>,
 }
@@ -49,6 +51,7 @@ impl Default for ServerOptions {
             startup_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(10),
             local_files: true,
+            connection_runtimes: Vec::new(),
             executor: None,
         }
     }
@@ -103,13 +106,17 @@ impl Server {
     /// Serves until `shutdown` resolves; then running statements are cancelled, clients told, and connections closed.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let mut tasks = JoinSet::new();
+        let mut runtimes = self.shared.options.connection_runtimes.clone().into_iter().cycle();
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.shared.clone().start(stream, &mut tasks),
+                    Ok((stream, _)) => {
+                        let runtime = runtimes.next().unwrap_or_else(Handle::current);
+                        self.shared.clone().start(stream, &mut tasks, &runtime);
+                    }
                     // Out of descriptors, or a client that hung up at once: the others go on.
                     Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
                 },
@@ -125,19 +132,23 @@ impl Server {
 }
 
 impl Shared {
-    fn start(self: Arc<Self>, stream: TcpStream, tasks: &mut JoinSet<()>) {
+    fn start(self: Arc<Self>, stream: TcpStream, tasks: &mut JoinSet<()>, runtime: &Handle) {
+        // A stream belongs to the runtime that made it.
+        let Ok(stream) = stream.into_std() else { return };
         if let Ok(permit) = self.sessions.clone().try_acquire_owned() {
-            tasks.spawn(self.handle(stream, Some(permit)));
+            tasks.spawn_on(self.handle(stream, Some(permit)), runtime);
         } else if let Ok(surplus) = self.surplus.clone().try_acquire_owned() {
-            tasks.spawn(async move {
+            let refuse = async move {
                 self.handle(stream, None).await;
                 drop(surplus);
-            });
+            };
+            tasks.spawn_on(refuse, runtime);
         }
     }
 
     /// One connection from its first byte to its last.
-    async fn handle(self: Arc<Self>, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
+    async fn handle(self: Arc<Self>, stream: std::net::TcpStream, permit: Option<OwnedSemaphorePermit>) {
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         // Answers are written in whole buffers, so waiting to fill packets only delays them.
         if stream.set_nodelay(true).is_err() {
             return;
