@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 /// A message that is not an error (`NOTICE`, `WARNING`).
@@ -70,16 +71,16 @@ pub struct CopyIn {
 
 impl CopyIn {
     /// More bytes, cut anywhere.
-    pub async fn push(&mut self, data: Bytes) -> Result<()> {
-        self.reader.push(data).await
+    pub fn push(&mut self, data: Bytes) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.reader.push(data))
     }
     /// End of data: rows copied. Nothing is kept on error.
-    pub async fn finish(self) -> Result<u64> {
-        self.reader.finish().await
+    pub fn finish(self) -> BoxFuture<'static, Result<u64>> {
+        Box::pin(self.reader.finish())
     }
     /// The client gave up.
-    pub async fn abort(self, reason: &str) -> Error {
-        self.reader.abort(reason).await
+    pub fn abort(self, reason: &str) -> BoxFuture<'_, Error> {
+        Box::pin(self.reader.abort(reason))
     }
 }
 

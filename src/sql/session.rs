@@ -23,6 +23,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use datafusion::execution::session_state::SessionState;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -345,6 +346,7 @@ fn last_quoted(message: &str) -> Option<String> {
     parts.next().map(str::to_owned)
 }
 
+/// Futures that callers await are boxed, so that what they do is compiled here and not with every caller.
 impl Session {
     pub(crate) fn new(
         instance: Arc<Instance>,
@@ -406,14 +408,16 @@ impl Session {
     }
 
     /// Runs one statement of [`Session::parse`].
-    pub async fn run(&self, statement: &Statement) -> Result<Outcome> {
-        if let Some(point) = &statement.point
-            && let Some(outcome) = self.shared.run_point(&statement.text, point, &[]).await?
-        {
-            return Ok(outcome);
-        }
-        let parsed = statement.parsed().inspect_err(|_| self.shared.transactions.fail())?;
-        self.shared.execute(&parsed, None, Vec::new()).await
+    pub fn run<'a>(&'a self, statement: &'a Statement) -> BoxFuture<'a, Result<Outcome>> {
+        Box::pin(async move {
+            if let Some(point) = &statement.point
+                && let Some(outcome) = self.shared.run_point(&statement.text, point, &[]).await?
+            {
+                return Ok(outcome);
+            }
+            let parsed = statement.parsed().inspect_err(|_| self.shared.transactions.fail())?;
+            self.shared.execute(&parsed, None, Vec::new()).await
+        })
     }
 
     /// Starts the implicit transaction block of a multi-statement simple query.
@@ -424,30 +428,34 @@ impl Session {
     }
 
     /// Ends it: commits when `commit`, else rolls back; no effect inside an explicit block.
-    pub async fn end_implicit(&self, commit: bool) -> Result<()> {
+    pub fn end_implicit(&self, commit: bool) -> BoxFuture<'_, Result<()>> {
         let shared = &self.shared;
-        if !shared.transactions.is_implicit() {
-            return Ok(());
-        }
-        if !commit {
-            shared.info.settings.end_transaction(false);
-            shared.transactions.rollback().await;
-            return Ok(());
-        }
-        let result = shared.transactions.commit(&shared.instance).await;
-        shared.info.settings.end_transaction(matches!(result, Ok(true)));
-        result.map(|_| ())
+        Box::pin(async move {
+            if !shared.transactions.is_implicit() {
+                return Ok(());
+            }
+            if !commit {
+                shared.info.settings.end_transaction(false);
+                shared.transactions.rollback().await;
+                return Ok(());
+            }
+            let result = shared.transactions.commit(&shared.instance).await;
+            shared.info.settings.end_transaction(matches!(result, Ok(true)));
+            result.map(|_| ())
+        })
     }
 
     /// Parses and plans one statement with `$n` parameters; OID 0 (`None`) parameters are inferred.
-    pub async fn prepare(&self, sql: &str, parameters: &[Option<PgType>]) -> Result<Prepared> {
-        let mut statements = self.parse(sql)?;
-        if statements.len() > 1 {
-            self.shared.transactions.fail();
-            return Err(Error::new(SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement"));
-        }
-        let parsed = statements.pop().map(|statement| statement.parsed()).transpose()?;
-        self.prepare_parsed(parsed, parameters).await.inspect_err(|_| self.shared.transactions.fail())
+    pub fn prepare<'a>(&'a self, sql: &'a str, parameters: &'a [Option<PgType>]) -> BoxFuture<'a, Result<Prepared>> {
+        Box::pin(async move {
+            let mut statements = self.parse(sql)?;
+            if statements.len() > 1 {
+                self.shared.transactions.fail();
+                return Err(Error::new(SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement"));
+            }
+            let parsed = statements.pop().map(|statement| statement.parsed()).transpose()?;
+            self.prepare_parsed(parsed, parameters).await.inspect_err(|_| self.shared.transactions.fail())
+        })
     }
 
     async fn prepare_parsed(&self, parsed: Option<Arc<Parsed>>, parameters: &[Option<PgType>]) -> Result<Prepared> {
@@ -456,18 +464,20 @@ impl Session {
     }
 
     /// Runs a prepared statement.
-    pub async fn run_prepared(&self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
-        match &prepared.inner.parsed {
-            None => Ok(Outcome::Empty),
-            Some(parsed) => {
-                if let Some(point) = &prepared.inner.point
-                    && let Some(outcome) = self.shared.run_point(&parsed.text, point, &parameters).await?
-                {
-                    return Ok(outcome);
-                }
-                self.shared.execute(parsed, Some(prepared), parameters).await
+    pub fn run_prepared<'a>(
+        &'a self,
+        prepared: &'a Prepared,
+        parameters: Vec<ScalarValue>,
+    ) -> BoxFuture<'a, Result<Outcome>> {
+        Box::pin(async move {
+            let Some(parsed) = &prepared.inner.parsed else { return Ok(Outcome::Empty) };
+            if let Some(point) = &prepared.inner.point
+                && let Some(outcome) = self.shared.run_point(&parsed.text, point, &parameters).await?
+            {
+                return Ok(outcome);
             }
-        }
+            self.shared.execute(parsed, Some(prepared), parameters).await
+        })
     }
 
     /// For another thread to stop the running statement.

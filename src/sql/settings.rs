@@ -411,6 +411,10 @@ impl Settings {
     pub(crate) fn end_transaction(&self, committed: bool) {
         let mut values = self.values.write();
         let before = values.before.take();
+        let is_unchanged = values.local.is_empty() && (committed || before.as_ref().is_none_or(|b| *b == values.set));
+        if is_unchanged {
+            return;
+        }
         let after = if committed {
             let mut set = values.set.clone();
             for (name, old) in std::mem::take(&mut values.local) {
