@@ -21,7 +21,7 @@ use lightning_storage::{CompareOp, KeyRows, Predicate, RowFilter, TableId};
 use std::sync::Arc;
 
 /// Rows of a table that are scanned in the time that one takes to be looked up.
-const ROWS_PER_LOOKUP: u64 = 500;
+const ROWS_PER_LOOKUP: u64 = 1_000;
 /// The same for an entry of an index.
 const ROWS_PER_ENTRY: u64 = 20;
 /// Looking up has begun by the time that a scan has read so many rows.

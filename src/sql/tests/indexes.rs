@@ -20,7 +20,7 @@ impl Twins {
         db.ok("create table with_indexes (id int primary key, grp int, a text, b numeric(8,2), u text, d timestamp)")
             .await;
         db.ok("create table without (id int primary key, grp int, a text, b numeric(8,2), u text, d timestamp)").await;
-        let rows = "select i, i % 500, case when i % 11 > 0 then 'a' || i % 700 end, (i * 7919 % 30011) / 100.0, \
+        let rows = "select i, i % 6000, case when i % 11 > 0 then 'a' || i % 4000 end, (i * 7919 % 30011) / 100.0, \
                     case when i % 13 > 0 then 'u' || i end, timestamp '2024-01-01' + i % 9000 * interval '1 hour' \
                     from generate_series(1, 30000) i";
         let twins = Twins { db, random: Rng::with_seed(seed), next: 30_001 };
@@ -52,18 +52,18 @@ impl Twins {
         let r = &mut self.random;
         let low = r.u32(0..30_000);
         match r.u32(0..14) {
-            0 => format!("grp = {}", r.u32(0..520)),
+            0 => format!("grp = {}", r.u32(0..6020)),
             // Values may be there twice.
-            1 => format!("grp in ({}, {}, {1})", r.u32(0..500), r.u32(0..500)),
-            2 => format!("a = 'a{}'", r.u32(0..720)),
-            3 => format!("a = 'a{}' and b > {}", r.u32(0..700), r.u32(0..300)),
-            4 => format!("a = 'a{}' and b between {} and {}", r.u32(0..700), r.u32(0..100), r.u32(100..300)),
+            1 => format!("grp in ({}, {}, {1})", r.u32(0..6000), r.u32(0..6000)),
+            2 => format!("a = 'a{}'", r.u32(0..4020)),
+            3 => format!("a = 'a{}' and b > {}", r.u32(0..4000), r.u32(0..300)),
+            4 => format!("a = 'a{}' and b between {} and {}", r.u32(0..4000), r.u32(0..100), r.u32(100..300)),
             5 => format!("u = 'u{low}'"),
             6 => format!("u >= 'u{low}' and u < 'u{low}9'"),
             7 => format!("d = timestamp '2024-01-01' + {} * interval '1 hour'", r.u32(0..9_000)),
             8 => format!("d >= timestamp '2024-12-{:02}' and d < timestamp '2024-12-31'", r.u32(20..31)),
             9 => format!("a is null and b = {}.{:02}", r.u32(0..300), r.u32(0..100)),
-            10 => format!("grp = {} and (a like 'a1%' or b < 100)", r.u32(0..500)),
+            10 => format!("grp = {} and (a like 'a1%' or b < 100)", r.u32(0..6000)),
             11 => format!("u in ('u{low}', 'u{}', 'nobody')", low + 1),
             12 => format!("id between {low} and {}", low + r.u32(0..40)),
             _ => format!("b = {}.{:02} and a > 'a5'", r.u32(0..300), r.u32(0..100)),
@@ -108,7 +108,7 @@ impl Twins {
                 let rows = self.random.u32(1..30);
                 self.next += rows;
                 self.both(&format!(
-                    "insert into %t select i, i % 500, 'a' || i % 700, i % 300, case when i % 5 > 0 then 'u' || i end, \
+                    "insert into %t select i, i % 6000, 'a' || i % 4000, i % 300, case when i % 5 > 0 then 'u' || i end, \
                      timestamp '2024-06-01' + i % 100 * interval '1 hour' from generate_series({new}, {}) i",
                     new + rows - 1
                 ))
