@@ -1,5 +1,6 @@
 //! Encodes one column of one block: looks at the values, chooses an encoding, encodes, re-reads and compares.
 
+use super::alp;
 use super::arrow_buffers;
 use super::bits;
 use super::builder::ColumnBuilder;
@@ -56,16 +57,30 @@ fn encode_unchecked(values: &ArrayRef) -> Result<EncodedChunk> {
     }
     match Physical::of(values.data_type()) {
         Physical::Integer(native) => encode_integers(values, native),
-        Physical::Float32 => Ok(chunk(values, Encoding::Float, float::encode(values, 4))),
-        Physical::Float64 => Ok(chunk(values, Encoding::Float, float::encode(values, 8))),
+        Physical::Float32 => Ok(encode_floats(values, 4)),
+        Physical::Float64 => Ok(encode_floats(values, 8)),
         Physical::Boolean => Ok(chunk(values, Encoding::Bits, bits::encode(values))),
         Physical::Bytes(text) => encode_strings(values, text),
         Physical::FixedBytes | Physical::Other => plain_chunk(values),
     }
 }
 
-/// Delta and run-length must save this factor against plain packing, which filters and reads fastest.
+/// What a second choice must save against the first, which reads fastest.
 const SAVING_FACTOR: usize = 2;
+
+fn encode_floats(values: &ArrayRef, width: usize) -> EncodedChunk {
+    let bytes = |pages: &[EncodedPage]| pages.iter().map(|page| page.bytes.len()).sum::<usize>();
+    let bytes_wanted = values.len() * width / SAVING_FACTOR;
+    match alp::pages(values) {
+        Some(pages) if bytes(&pages) <= bytes_wanted => chunk(values, Encoding::Alp, pages),
+        Some(pages) => {
+            let floats = float::encode(values, width);
+            let is_smaller = bytes(&pages) <= bytes(&floats);
+            if is_smaller { chunk(values, Encoding::Alp, pages) } else { chunk(values, Encoding::Float, floats) }
+        }
+        None => chunk(values, Encoding::Float, float::encode(values, width)),
+    }
+}
 
 fn encode_integers(values: &ArrayRef, native: Native) -> Result<EncodedChunk> {
     let data = values.to_data();

@@ -45,6 +45,7 @@ mod delta;
 mod run_length;
 mod bits;
 mod float;
+mod alp;
 mod arrow_buffers;
 mod strings;
 mod dictionary;
@@ -91,6 +92,8 @@ pub enum Encoding {
     Float = 9,
     /// Arrow buffers + LZ4; every type.
     Arrow = 10,
+    /// Floats as decimal integers, packed.
+    Alp = 11,
 }
 
 impl Encoding {
@@ -107,6 +110,7 @@ impl Encoding {
             8 => Encoding::Bits,
             9 => Encoding::Float,
             10 => Encoding::Arrow,
+            11 => Encoding::Alp,
             _ => return None,
         })
     }
@@ -124,6 +128,7 @@ impl Encoding {
             Encoding::Bits => "bits",
             Encoding::Float => "float",
             Encoding::Arrow => "arrow",
+            Encoding::Alp => "alp",
         }
     }
 }

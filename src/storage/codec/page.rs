@@ -1,5 +1,6 @@
 //! An opened page: filter, select, single value and full decode, by encoding.
 
+use super::alp::{AlpPage, Float};
 use super::arrow_buffers;
 use super::bits;
 use super::bound::{BoundPredicate, Test};
@@ -52,6 +53,9 @@ enum Body {
     Delta(DeltaPage, u64),
     /// Runs of integers; the number as for `Narrow`.
     RunLength(RunLengthPage, u64),
+    /// Floats as integers, of 32 and of 64 bits.
+    Alp32(AlpPage),
+    Alp64(AlpPage),
     /// Codes of a dictionary.
     Dictionary(Packed<i64>, Arc<Shared>),
     /// Compressed strings.
@@ -109,6 +113,8 @@ impl Page {
             (Encoding::Float, Physical::Float32 | Physical::Float64) => {
                 Body::Array(float::open(&mut reader, header, rows, data_type)?)
             }
+            (Encoding::Alp, Physical::Float32) => Body::Alp32(AlpPage::open(&mut reader, rows)?),
+            (Encoding::Alp, Physical::Float64) => Body::Alp64(AlpPage::open(&mut reader, rows)?),
             (Encoding::Lz4Strings, Physical::Bytes(text)) => {
                 Body::Array(strings::open(&mut reader, header, rows, text)?)
             }
@@ -154,6 +160,8 @@ impl Page {
                     (Body::Wide(packed), Test::Integer(test)) => packed.filter(test, range, mask, at),
                     (Body::Delta(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
                     (Body::RunLength(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
+                    (Body::Alp32(page), Test::Integer(test)) => page.filter::<f32>(test, range, mask, at),
+                    (Body::Alp64(page), Test::Integer(test)) => page.filter::<f64>(test, range, mask, at),
                     (Body::Dictionary(codes, shared), Test::Bytes(test)) => {
                         codes.filter(&dictionary(shared).code_test(test), range, mask, at);
                     }
@@ -205,6 +213,16 @@ impl Page {
             }
             Body::Delta(page, shift) => read_delta(page, range.clone(), mask, *shift, out.values()),
             Body::RunLength(page, shift) => read_runs(page, range.clone(), mask, *shift, out.values()),
+            Body::Alp32(page) => {
+                if let Values::W4(out) = out.values() {
+                    read_floats(page, range.clone(), mask, |value: f32| value.to_bits() as i32, out);
+                }
+            }
+            Body::Alp64(page) => {
+                if let Values::W8(out) = out.values() {
+                    read_floats(page, range.clone(), mask, |value: f64| value.to_bits() as i64, out);
+                }
+            }
             Body::Dictionary(codes, shared) => {
                 if let Values::Views(out) = out.values() {
                     dictionary(shared).read(codes, range.clone(), mask, out);
@@ -280,6 +298,19 @@ fn read_runs(page: &RunLengthPage, range: Range<usize>, mask: Option<(&Mask, usi
         return with_fixed!(out, out => out.push(Target::from_frame(value)));
     }
     with_fixed!(out, out => page.read(range, mask, |value| Target::from_frame(value.plus(shift)), out));
+}
+
+fn read_floats<F: Float, T>(
+    page: &AlpPage,
+    range: Range<usize>,
+    mask: Option<(&Mask, usize)>,
+    map: impl Fn(F) -> T + Copy,
+    out: &mut Vec<T>,
+) {
+    match mask {
+        None if range.len() == 1 => out.push(map(page.get(range.start))),
+        _ => page.read(range, mask, map, out),
+    }
 }
 
 /// Bytes of `array`'s buffers that are not inside the page itself.

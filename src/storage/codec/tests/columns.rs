@@ -238,10 +238,14 @@ pub(super) fn float(random: &mut fastrand::Rng) -> f64 {
     }
 }
 
-/// An array of floats.
+/// An array of floats: any, or decimals with a few others.
 pub(super) fn floats(data_type: &DataType, nulls: Nulls, rows: usize, random: &mut fastrand::Rng) -> ArrayRef {
     let nulls = nulls.buffer(rows, random);
-    let values: Vec<f64> = (0..rows).map(|_| float(random)).collect();
+    let digits = random.u32(..4) * 2;
+    let scale = 10f64.powi(digits as i32);
+    let decimal = |random: &mut fastrand::Rng| f64::from(random.i32(-5_000_000..5_000_000)) / scale;
+    let is_any = |random: &mut fastrand::Rng| digits == 0 || random.u32(..200) == 0;
+    let values: Vec<f64> = (0..rows).map(|_| if is_any(random) { float(random) } else { decimal(random) }).collect();
     match data_type {
         DataType::Float32 => primitive::<Float32Type>(values.into_iter().map(|v| v as f32), data_type, nulls),
         _ => primitive::<Float64Type>(values.into_iter(), data_type, nulls),

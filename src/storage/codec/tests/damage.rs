@@ -154,7 +154,7 @@ fn pages_of_another_column_are_refused() {
         let open =
             |data_type, encoding, rows| Page::open(data_type, encoding, rows, aligned(&page.bytes), Some(&shared));
         assert!(open(values.data_type(), chunk.encoding, page.rows + 1).is_err());
-        for tag in 1..=10 {
+        for tag in 1..=11 {
             let encoding = crate::codec::Encoding::from_tag(tag).unwrap();
             assert_eq!(open(values.data_type(), encoding, page.rows).is_ok(), encoding == chunk.encoding);
         }

@@ -55,6 +55,13 @@ fn cases() -> Vec<(&'static str, ArrayRef)> {
         ("bits", Arc::new(BooleanArray::from_iter((0..rows).map(|row| (!null_at(row)).then_some(row % 3 == 0))))),
         ("float", Arc::new(Float64Array::from_iter((0..rows).map(|row| [0.5, -0.0, f64::NAN][row % 3])))),
         (
+            "alp",
+            Arc::new(Float64Array::from_iter((0..rows).map(|row| {
+                let value = if row % 100 == 50 { -0.0 } else { (row * row % 1013) as f64 / 100.0 };
+                (!null_at(row)).then_some(value)
+            }))),
+        ),
+        (
             "arrow",
             Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(
                 (0..20).map(|row: i32| (row % 4 != 1).then(|| (0..row % 3).map(Some).collect::<Vec<_>>())),
@@ -89,7 +96,7 @@ fn bytes_on_disk_are_the_golden_ones() {
         seen.insert(chunk.encoding.name());
         text += &dump(name, &chunk);
     }
-    assert_eq!(seen.len(), 10, "an encoding is missing: {seen:?}");
+    assert_eq!(seen.len(), 11, "an encoding is missing: {seen:?}");
     if std::env::var_os("LIGHTNING_REGENERATE").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/codec/tests/golden.txt");
         std::fs::write(path, &text).unwrap();
@@ -109,7 +116,7 @@ fn golden_bytes_are_read() {
         let (head, body) = section.split_once('\n').unwrap();
         let (golden_name, encoding) = head.split_once(": ").unwrap();
         assert_eq!(golden_name, name);
-        let encoding = (1..=10).filter_map(Encoding::from_tag).find(|e| e.name() == encoding).unwrap();
+        let encoding = (1..=11).filter_map(Encoding::from_tag).find(|e| e.name() == encoding).unwrap();
         let mut shared: Vec<Vec<u8>> = Vec::new();
         let mut pages: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut in_shared = false;
