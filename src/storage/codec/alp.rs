@@ -130,7 +130,7 @@ fn digits<F: Float>(values: &[F]) -> usize {
 }
 
 /// A column as integers.
-pub(crate) struct Encoded<F> {
+struct Encoded<F> {
     digits: usize,
     integers: Vec<i64>,
     /// Rows that are not integers.

@@ -238,14 +238,25 @@ pub(super) fn float(random: &mut fastrand::Rng) -> f64 {
     }
 }
 
-/// An array of floats: any, or decimals with a few others.
+/// An array of floats of any kind.
 pub(super) fn floats(data_type: &DataType, nulls: Nulls, rows: usize, random: &mut fastrand::Rng) -> ArrayRef {
-    let nulls = nulls.buffer(rows, random);
-    let digits = random.u32(..4) * 2;
-    let scale = 10f64.powi(digits as i32);
-    let decimal = |random: &mut fastrand::Rng| f64::from(random.i32(-5_000_000..5_000_000)) / scale;
-    let is_any = |random: &mut fastrand::Rng| digits == 0 || random.u32(..200) == 0;
-    let values: Vec<f64> = (0..rows).map(|_| if is_any(random) { float(random) } else { decimal(random) }).collect();
+    let values = (0..rows).map(|_| float(random)).collect();
+    of_doubles(data_type, values, nulls, random)
+}
+
+/// An array of decimals with a few floats of any kind among them.
+pub(super) fn decimals(data_type: &DataType, nulls: Nulls, rows: usize, random: &mut fastrand::Rng) -> ArrayRef {
+    let scale = 10f64.powi(random.i32(0..7));
+    let mut value = || match random.u32(..200) {
+        0 => float(random),
+        _ => f64::from(random.i32(-5_000_000..5_000_000)) / scale,
+    };
+    let values = (0..rows).map(|_| value()).collect();
+    of_doubles(data_type, values, nulls, random)
+}
+
+fn of_doubles(data_type: &DataType, values: Vec<f64>, nulls: Nulls, random: &mut fastrand::Rng) -> ArrayRef {
+    let nulls = nulls.buffer(values.len(), random);
     match data_type {
         DataType::Float32 => primitive::<Float32Type>(values.into_iter().map(|v| v as f32), data_type, nulls),
         _ => primitive::<Float64Type>(values.into_iter(), data_type, nulls),

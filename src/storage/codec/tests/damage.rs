@@ -37,6 +37,8 @@ fn columns(random: &mut fastrand::Rng) -> Vec<ArrayRef> {
         strings(&DataType::Utf8View, Words::Huge, Nulls::Some, 20, random),
         booleans(Nulls::Some, 2500, random),
         floats(&DataType::Float64, Nulls::Some, 2500, random),
+        decimals(&DataType::Float64, Nulls::Some, 2500, random),
+        decimals(&DataType::Float32, Nulls::None, 9000, random),
         uuids(Nulls::Some, 300, random),
     ];
     columns.extend(others(Nulls::Some, 200, random));
@@ -59,7 +61,9 @@ fn damaged_pages_never_leave_their_bounds() {
         }
     }
     assert!(opened > 100, "most damage is not structural");
-    for name in ["constant", "packed", "delta", "run-length", "dictionary", "fsst", "lz4", "bits", "float", "arrow"] {
+    let names =
+        ["constant", "packed", "delta", "run-length", "dictionary", "fsst", "lz4", "bits", "float", "alp", "arrow"];
+    for name in names {
         assert!(seen.contains(name), "{name} is not among {seen:?}");
     }
 }

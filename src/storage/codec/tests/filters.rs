@@ -163,10 +163,12 @@ fn float_boolean_and_fixed_byte_filters_agree() {
     let mut random = fastrand::Rng::with_seed(13);
     for nulls in [Nulls::None, Nulls::Some, Nulls::All] {
         for data_type in [DataType::Float32, DataType::Float64] {
-            let values = floats(&data_type, nulls, 3000, &mut random);
-            let strangers = floats(&data_type, Nulls::None, 10, &mut random);
-            let predicates = predicates(&values, &strangers, &mut random);
-            check(&values, &predicates, &mut random);
+            for values in [floats, decimals, decimals] {
+                let values = values(&data_type, nulls, 3000, &mut random);
+                let strangers = floats(&data_type, Nulls::None, 10, &mut random);
+                let predicates = predicates(&values, &strangers, &mut random);
+                check(&values, &predicates, &mut random);
+            }
         }
         let values = booleans(nulls, 3000, &mut random);
         let strangers = booleans(Nulls::None, 10, &mut random);
@@ -208,6 +210,7 @@ fn zone_maps_never_lose_a_passing_row() {
         columns.push(integers(&DataType::Decimal128(38, 10), shape, Nulls::Rare, 300, &mut random));
     }
     columns.push(floats(&DataType::Float64, Nulls::Rare, 300, &mut random));
+    columns.push(decimals(&DataType::Float64, Nulls::Rare, 300, &mut random));
     columns.push(booleans(Nulls::Rare, 300, &mut random));
     columns.push(strings(&DataType::Utf8View, Words::Text, Nulls::Rare, 300, &mut random));
     columns.push(strings(&DataType::Utf8View, Words::Few, Nulls::Rare, 300, &mut random));

@@ -89,6 +89,7 @@ fn sizes_around_a_vector_are_read_back() {
         }
         check(&booleans(Nulls::Some, rows, &mut random), &mut random);
         check(&floats(&DataType::Float64, Nulls::Rare, rows, &mut random), &mut random);
+        check(&decimals(&DataType::Float64, Nulls::Rare, rows, &mut random), &mut random);
         check(&strings(&DataType::Utf8View, Words::Text, Nulls::Rare, rows, &mut random), &mut random);
         check(&strings(&DataType::Utf8View, Words::Few, Nulls::None, rows, &mut random), &mut random);
     }
@@ -129,8 +130,10 @@ fn floats_booleans_and_fixed_bytes_are_read_back() {
     for nulls in NULLS {
         for rows in SIZES {
             for data_type in [DataType::Float32, DataType::Float64] {
-                let encoding = check(&floats(&data_type, nulls, rows, &mut random), &mut random);
-                seen.insert((data_type, encoding.name()));
+                for values in [floats, decimals] {
+                    let encoding = check(&values(&data_type, nulls, rows, &mut random), &mut random);
+                    seen.insert((data_type.clone(), encoding.name()));
+                }
             }
             check(&booleans(nulls, rows, &mut random), &mut random);
             check(&uuids(nulls, rows, &mut random), &mut random);
