@@ -96,7 +96,7 @@ fn encode_integers(values: &ArrayRef, native: Native) -> Result<EncodedChunk> {
             if let Some(steps) = delta::Encoded::new(&integers)
                 && steps.bytes() < bytes_wanted
             {
-                return Ok(chunk(values, Encoding::Delta, steps.pages(nulls)));
+                return Ok(chunk(values, steps.encoding(), steps.pages(nulls)));
             }
             Ok(chunk(values, Encoding::Packed, packed_pages(&plan, Encoding::Packed, &integers, nulls)))
         }

@@ -76,7 +76,7 @@ pub enum Encoding {
     Constant = 1,
     /// Frame of reference, GCD, bit-packed.
     Packed = 2,
-    /// Delta, then packed.
+    /// Delta of ascending integers, then packed.
     Delta = 3,
     /// Run-length.
     RunLength = 4,
@@ -94,6 +94,8 @@ pub enum Encoding {
     Arrow = 10,
     /// Floats as decimal integers, packed.
     Alp = 11,
+    /// Delta of integers in any order, then packed.
+    Steps = 12,
 }
 
 impl Encoding {
@@ -111,6 +113,7 @@ impl Encoding {
             9 => Encoding::Float,
             10 => Encoding::Arrow,
             11 => Encoding::Alp,
+            12 => Encoding::Steps,
             _ => return None,
         })
     }
@@ -129,6 +132,7 @@ impl Encoding {
             Encoding::Float => "float",
             Encoding::Arrow => "arrow",
             Encoding::Alp => "alp",
+            Encoding::Steps => "steps",
         }
     }
 }

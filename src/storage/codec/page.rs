@@ -49,7 +49,7 @@ enum Body {
     Narrow(Packed<i64>, u64),
     /// Ordered integers of 128 bits.
     Wide(Packed<i128>),
-    /// Ascending integers; the number as for `Narrow`.
+    /// Integers by steps; the number as for `Narrow`.
     Delta(DeltaPage, u64),
     /// Runs of integers; the number as for `Narrow`.
     RunLength(RunLengthPage, u64),
@@ -99,7 +99,10 @@ impl Page {
             (Encoding::Arrow, _) => Body::Array(arrow_buffers::open(&mut reader, data_type, rows)?),
             (Encoding::Packed, Physical::Integer(native)) => open_packed(&mut reader, native, rows)?,
             (Encoding::Delta, Physical::Integer(native)) => {
-                Body::Delta(DeltaPage::open(&mut reader, rows)?, decoding_shift(native))
+                Body::Delta(DeltaPage::open_ascending(&mut reader, rows)?, decoding_shift(native))
+            }
+            (Encoding::Steps, Physical::Integer(native)) => {
+                Body::Delta(DeltaPage::open_any(&mut reader, rows)?, decoding_shift(native))
             }
             (Encoding::RunLength, Physical::Integer(native)) => {
                 Body::RunLength(RunLengthPage::open(&mut reader, rows)?, decoding_shift(native))

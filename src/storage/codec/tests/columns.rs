@@ -42,9 +42,11 @@ pub(super) enum Shape {
     Wide,
     Extremes,
     Outliers,
+    /// Times of one series after another, a little uneven.
+    Series,
 }
 
-pub(super) const SHAPES: [Shape; 9] = [
+pub(super) const SHAPES: [Shape; 10] = [
     Shape::Constant,
     Shape::Small,
     Shape::Scaled,
@@ -54,6 +56,7 @@ pub(super) const SHAPES: [Shape; 9] = [
     Shape::Wide,
     Shape::Extremes,
     Shape::Outliers,
+    Shape::Series,
 ];
 
 impl Shape {
@@ -68,6 +71,10 @@ impl Shape {
                 last
             }
             Shape::Sequence => row as i64 * 4 + 17,
+            Shape::Series => {
+                last = if row.is_multiple_of(700) { random.i64(0..1000) } else { last + 1000 + random.i64(0..3) };
+                last
+            }
             Shape::Runs => {
                 if random.u32(..50) == 0 {
                     last = random.i64(..1 << 40);

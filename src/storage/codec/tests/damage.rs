@@ -28,6 +28,7 @@ fn columns(random: &mut fastrand::Rng) -> Vec<ArrayRef> {
         integers(&DataType::UInt64, Shape::Extremes, Nulls::None, 2500, random),
         integers(&DataType::Int64, Shape::Sorted, Nulls::Rare, 5000, random),
         integers(&DataType::Int64, Shape::Sequence, Nulls::None, 5000, random),
+        integers(&DataType::Int64, Shape::Series, Nulls::None, 9000, random),
         integers(&DataType::Int64, Shape::Runs, Nulls::Rare, 9000, random),
         strings(&DataType::Utf8View, Words::Few, Nulls::Some, 2500, random),
         strings(&DataType::Utf8View, Words::FewLong, Nulls::None, 9000, random),
@@ -61,8 +62,20 @@ fn damaged_pages_never_leave_their_bounds() {
         }
     }
     assert!(opened > 100, "most damage is not structural");
-    let names =
-        ["constant", "packed", "delta", "run-length", "dictionary", "fsst", "lz4", "bits", "float", "alp", "arrow"];
+    let names = [
+        "constant",
+        "packed",
+        "delta",
+        "steps",
+        "run-length",
+        "dictionary",
+        "fsst",
+        "lz4",
+        "bits",
+        "float",
+        "alp",
+        "arrow",
+    ];
     for name in names {
         assert!(seen.contains(name), "{name} is not among {seen:?}");
     }

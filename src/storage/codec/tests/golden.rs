@@ -38,6 +38,7 @@ fn cases() -> Vec<(&'static str, ArrayRef)> {
             ),
         ),
         ("delta", Arc::new(Int64Array::from_iter_values((0..rows).map(steps)))),
+        ("steps", Arc::new(Int64Array::from_iter_values((0..rows).map(|row| steps(row % 900) - 1_000_000)))),
         ("run-length", Arc::new(Date32Array::from_iter_values((0..rows).map(|row| (row / 300 * 97 % 1000) as i32)))),
         (
             "dictionary",
@@ -96,7 +97,7 @@ fn bytes_on_disk_are_the_golden_ones() {
         seen.insert(chunk.encoding.name());
         text += &dump(name, &chunk);
     }
-    assert_eq!(seen.len(), 11, "an encoding is missing: {seen:?}");
+    assert_eq!(seen.len(), 12, "an encoding is missing: {seen:?}");
     if std::env::var_os("LIGHTNING_REGENERATE").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/codec/tests/golden.txt");
         std::fs::write(path, &text).unwrap();
@@ -116,7 +117,7 @@ fn golden_bytes_are_read() {
         let (head, body) = section.split_once('\n').unwrap();
         let (golden_name, encoding) = head.split_once(": ").unwrap();
         assert_eq!(golden_name, name);
-        let encoding = (1..=11).filter_map(Encoding::from_tag).find(|e| e.name() == encoding).unwrap();
+        let encoding = (1..=12).filter_map(Encoding::from_tag).find(|e| e.name() == encoding).unwrap();
         let mut shared: Vec<Vec<u8>> = Vec::new();
         let mut pages: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut in_shared = false;

@@ -74,7 +74,7 @@ fn integers_are_read_back() {
             }
         }
     }
-    for name in ["constant", "packed", "delta", "run-length"] {
+    for name in ["constant", "packed", "delta", "steps", "run-length"] {
         assert!(seen.contains(name), "{name} is not among {seen:?}");
     }
 }
@@ -83,7 +83,7 @@ fn integers_are_read_back() {
 fn sizes_around_a_vector_are_read_back() {
     let mut random = fastrand::Rng::with_seed(2);
     for rows in SIZES.into_iter().chain([122_880]) {
-        for shape in [Shape::Small, Shape::Sorted, Shape::Wide, Shape::Runs] {
+        for shape in [Shape::Small, Shape::Sorted, Shape::Wide, Shape::Runs, Shape::Series] {
             check(&integers(&DataType::Int64, shape, Nulls::None, rows, &mut random), &mut random);
             check(&integers(&DataType::Int32, shape, Nulls::Rare, rows, &mut random), &mut random);
         }
