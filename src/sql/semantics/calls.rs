@@ -1,7 +1,7 @@
 //! Calls put in place: [`crate::functions::call`] bound to their arguments when a plan is analyzed, and aggregates that do
 //! not exist for the type they are given refused.
 
-use super::operators::resolve;
+use super::operators::resolve_in;
 use crate::error::Error;
 use crate::functions::call::{self, Body, Call};
 use crate::types::{self, PgType};
@@ -11,7 +11,6 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF};
-use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::Arc;
 
 fn external(e: Error) -> DataFusionError {
@@ -40,7 +39,7 @@ pub(super) fn bind(function: ScalarFunction, schema: &DFSchema, zone: Tz) -> Res
     for (place, (arg, given)) in args.iter_mut().zip(&given).enumerate() {
         if given.oid == types::UNKNOWN.oid {
             let open = std::mem::replace(arg, Expr::Literal(ScalarValue::Null, None));
-            *arg = resolve(open, overload.argument(place), &BinaryOperator::Eq)?;
+            *arg = resolve_in(zone, open, overload.argument(place))?;
         }
     }
     let fields =

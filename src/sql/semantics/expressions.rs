@@ -1,7 +1,7 @@
 //! The pass over a plan before DataFusion coerces its types.
 
 use super::common_type::{self, Alternative};
-use super::operators::{comparable, interval_length, is_open, no_operator, resolve};
+use super::operators::{comparable, interval_length, is_open, no_operator, resolve_in};
 use super::quantified::is_quantified;
 use super::{calls, cast, moments, set_operations};
 use crate::error::Error;
@@ -187,7 +187,7 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
         Expr::InList(mut list) => {
             let mut changed = false;
             for item in &mut list.list {
-                changed |= resolve_against(item, &list.expr, schema)?;
+                changed |= resolve_against(item, &list.expr, schema, pass)?;
             }
             if is_interval(&list.expr, schema) {
                 list.list = list.list.into_iter().map(interval_length).collect();
@@ -197,8 +197,8 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             Ok(Transformed::new(Expr::InList(list), changed, TreeNodeRecursion::Continue))
         }
         Expr::Between(mut between) => {
-            let mut changed = resolve_against(&mut between.low, &between.expr, schema)?;
-            changed |= resolve_against(&mut between.high, &between.expr, schema)?;
+            let mut changed = resolve_against(&mut between.low, &between.expr, schema, pass)?;
+            changed |= resolve_against(&mut between.high, &between.expr, schema, pass)?;
             if let Some(narrowed) = narrowed_between(&between, schema) {
                 return Ok(Transformed::yes(narrowed));
             }
@@ -239,7 +239,7 @@ fn rewrite_choice(mut function: ScalarFunction, schema: &DFSchema, pass: Pass) -
         ("least", arguments) => unified("LEAST", arguments, schema, pass)?,
         ("make_array", arguments) if arguments.len() > 1 => unified("ARRAY", arguments, schema, pass)?,
         ("nullif", [first, second]) => {
-            resolve_against(second, first, schema)? || resolve_against(first, second, schema)?
+            resolve_against(second, first, schema, pass)? || resolve_against(first, second, schema, pass)?
         }
         _ => false,
     };
@@ -251,7 +251,7 @@ fn rewrite_case(mut case: Case, schema: &DFSchema, pass: Pass) -> Result<Transfo
     let mut changed = false;
     for (when, _) in &mut case.when_then_expr {
         changed |= match &case.expr {
-            Some(operand) => resolve_against(when, operand, schema)?,
+            Some(operand) => resolve_against(when, operand, schema, pass)?,
             None => resolve_condition(when, schema, pass)?,
         };
     }
@@ -322,12 +322,12 @@ fn resolve_array(function: &mut ScalarFunction, schema: &DFSchema, zone: Tz) -> 
     };
     // A `numeric(6,2)` is found among numerics of any scale.
     let Some(wanted) = element.with_modifier(-1).array_of() else { return Ok(false) };
-    *array = resolve(array.clone(), wanted, &BinaryOperator::Eq)?;
+    *array = resolve_in(zone, array.clone(), wanted)?;
     Ok(true)
 }
 
 /// Gives `item` the type of `operand` when its own is open; refuses pairs that cannot be compared.
-fn resolve_against(item: &mut Expr, operand: &Expr, schema: &DFSchema) -> Result<bool> {
+fn resolve_against(item: &mut Expr, operand: &Expr, schema: &DFSchema, pass: Pass) -> Result<bool> {
     let Ok((_, field)) = operand.to_field(schema) else { return Ok(false) };
     if matches!(operand, Expr::Literal(value, None) if is_open(value)) || field.data_type() == &DataType::Null {
         return Ok(false);
@@ -337,7 +337,7 @@ fn resolve_against(item: &mut Expr, operand: &Expr, schema: &DFSchema) -> Result
         && is_open(value)
     {
         let before = item.clone();
-        *item = resolve(before.clone(), wanted, &BinaryOperator::Eq)?;
+        *item = resolve_in(pass.zone, before.clone(), wanted)?;
         return Ok(*item != before);
     }
     if let Ok((_, found)) = item.to_field(schema)

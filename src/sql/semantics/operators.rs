@@ -7,6 +7,7 @@ use crate::sqlstate::{AMBIGUOUS_FUNCTION, DATATYPE_MISMATCH};
 use crate::text::datetime;
 use crate::types::{self, PgType};
 use crate::{convert, functions};
+use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, IntervalMonthDayNanoArray};
 use arrow::compute::cast as arrow_cast;
 use arrow::datatypes::{
@@ -256,6 +257,14 @@ pub(super) fn resolve(expr: Expr, other: PgType, op: &BinaryOperator) -> Result<
     }
     let literal = cast::literal(value, wanted, datetime::utc()).map_err(|e| DataFusionError::External(Box::new(e)))?;
     Ok(literal.unwrap_or(expr))
+}
+
+/// [`resolve`] where the session's zone is known and nothing looks for casts any more.
+pub(super) fn resolve_in(zone: Tz, expr: Expr, other: PgType) -> Result<Expr> {
+    let resolved = resolve(expr, other, &BinaryOperator::Eq)?;
+    let Expr::Cast(cast) = &resolved else { return Ok(resolved) };
+    let planned = cast::planned(&cast.expr, types::UNKNOWN, types::pg_type(&cast.field), zone);
+    Ok(planned.map_err(|e| DataFusionError::External(Box::new(e)))?.unwrap_or(resolved))
 }
 
 /// Spaces at the end of a `character` do not count.

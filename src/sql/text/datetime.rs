@@ -103,16 +103,16 @@ pub fn to_local(micros: i64, zone: Tz) -> i64 {
     micros.saturating_add(i64::from(offset) * MICROS_PER_SECOND)
 }
 
-/// Local time in `zone` to UTC. A time that a clock change skips is read with the offset before it, one that happens twice
-/// with the first.
+/// Local time in `zone` to UTC. As in PostgreSQL, a time that a clock change skips is read with the offset before the
+/// change, and one that happens twice with the offset after it.
 pub fn to_utc(micros: i64, zone: Tz) -> Option<i64> {
     let naive = chrono::DateTime::from_timestamp_micros(micros)?.naive_utc();
     let resolved = match zone.from_local_datetime(&naive) {
         chrono::LocalResult::Single(t) => t.timestamp_micros(),
-        chrono::LocalResult::Ambiguous(first, _) => first.timestamp_micros(),
+        chrono::LocalResult::Ambiguous(one, other) => one.timestamp_micros().max(other.timestamp_micros()),
         chrono::LocalResult::None => {
             let before: NaiveDateTime = naive - chrono::Duration::hours(3);
-            let offset = zone.offset_from_utc_datetime(&before).fix().local_minus_utc();
+            let offset = zone.offset_from_local_datetime(&before).earliest()?.fix().local_minus_utc();
             micros - i64::from(offset) * MICROS_PER_SECOND
         }
     };
