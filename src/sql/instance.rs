@@ -3,6 +3,7 @@
 use crate::active::ActiveStatements;
 use crate::context::SessionInfo;
 use crate::error::{Error, Result};
+use crate::extension::{ExtendedPlanner, Extensions};
 use crate::point::Templates;
 use crate::provider::PATH_SCHEMA;
 use crate::session::Session;
@@ -28,6 +29,8 @@ pub struct InstanceOptions {
     pub threads: usize,
     /// Directory for spill files; `None`: the system's temporary directory.
     pub spill_dir: Option<std::path::PathBuf>,
+    /// What extends SQL.
+    pub extensions: Extensions,
 }
 
 /// Who connects.
@@ -115,6 +118,11 @@ impl Instance {
         &self.templates
     }
 
+    /// What extends SQL.
+    pub fn extensions(&self) -> &Extensions {
+        &self.options.extensions
+    }
+
     /// The engine below.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
@@ -160,10 +168,15 @@ impl Instance {
         options.sql_parser.map_string_types_to_utf8view = true;
         options.execution.time_zone = Some("UTC".to_owned());
         let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&self.runtime));
-        let builder =
-            semantics::install(builder).with_default_features().with_type_planner(Arc::new(type_names::PgTypePlanner));
+        let extensions = &self.options.extensions;
+        let builder = builder
+            .with_query_planner(Arc::new(ExtendedPlanner::new(extensions)))
+            .with_relation_planners(extensions.iter().flat_map(|extension| extension.relation_planners()).collect());
+        let builder = semantics::install(builder, extensions)
+            .with_default_features()
+            .with_type_planner(Arc::new(type_names::PgTypePlanner));
         let mut state = optimizer::install(builder).build();
-        semantics::register(&mut state, info)?;
+        semantics::register(&mut state, info, extensions)?;
         Ok(state)
     }
 }

@@ -7,7 +7,7 @@
 //!    its family in `statements`.
 //! 3. It gets a [`StatementContext`]: the newest storage snapshot, or the open transaction's, and the catalog that belongs
 //!    to it. `provider` makes DataFusion's names of it.
-//! 4. `plan` plans queries; `semantics` gives expressions PostgreSQL's meaning; [`optimizer`] and [`scan`] make them fast.
+//! 4. Crates above have their say through the seam [`extension`]; `plan` plans queries; `semantics` gives expressions PostgreSQL's meaning; [`optimizer`] and [`scan`] make them fast.
 //! 5. Rows leave through `present` in the types clients know; rows that arrive go through `convert` and `write` into a
 //!    storage transaction that `transaction` commits or keeps.
 //!
@@ -24,6 +24,7 @@ mod parser;
 mod settings;
 mod active;
 mod context;
+pub mod extension;
 pub mod optimizer;
 pub mod scan;
 pub mod functions;
@@ -56,6 +57,7 @@ mod session;
 pub use context::{SessionInfo, StatementContext};
 pub use datafusion::common::ScalarValue;
 pub use error::{Error, ErrorFields, Result, Severity, SqlState};
+pub use extension::Extension;
 pub use instance::{ConnectOptions, Instance, InstanceOptions};
 pub use outcome::{CopyIn, CopyOut, CopyRows, Notice, Outcome, RowStream};
 pub use session::{CancelHandle, Prepared, Session, Statement, TransactionStatus};

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::parser::names::name_columns;
 use crate::parser::values;
 use crate::sqlstate::FEATURE_NOT_SUPPORTED;
-use crate::{clauses, functions, pg_catalog, using};
+use crate::{clauses, extension, functions, pg_catalog, using};
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
@@ -51,6 +51,7 @@ pub(crate) async fn shown_query_plan(state: &SessionState, query: &Query) -> Res
 /// A query in words DataFusion takes as PostgreSQL does, with its columns named.
 pub(crate) async fn written_out(state: &SessionState, query: &Query) -> Result<Query> {
     let mut query = query.clone();
+    extension::rewrite_query(state, &mut query)?;
     Box::pin(using::rewrite(state, &mut query)).await?;
     clauses::read_floats(&mut query);
     name_columns(&mut query);

@@ -5,6 +5,7 @@
 
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::Result;
+use crate::extension::Installed;
 use crate::{pg_catalog, scan::LightningTable, system, types};
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -54,6 +55,10 @@ pub(crate) fn state_with(
     tables: StatementTables,
 ) -> SessionState {
     let mut state = base.as_ref().clone();
+    if let Some(instance) = info.instance() {
+        let extensions = Arc::clone(instance.extensions());
+        state.config_mut().set_extension(Arc::new(Installed { extensions, context: Arc::clone(context) }));
+    }
     state.register_catalog_list(Arc::new(Names {
         base: Arc::clone(base),
         info: Arc::clone(info),

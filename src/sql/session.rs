@@ -9,6 +9,7 @@ use crate::active::Active;
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, is_planned};
+use crate::extension::Extensions;
 use crate::instance::Instance;
 use crate::isolation::Level;
 use crate::outcome::{Notice, Outcome, RowStream};
@@ -60,7 +61,11 @@ impl Statement {
     fn parsed(&self) -> Result<Arc<Parsed>> {
         match &self.parsed {
             Some(parsed) => Ok(Arc::clone(parsed)),
-            None => parse(&self.text)?.pop().map(Arc::new).ok_or_else(|| Error::new(SYNTAX_ERROR, "no statement")),
+            // A point statement has no words of extensions.
+            None => parse(&self.text, &Extensions::default())?
+                .pop()
+                .map(Arc::new)
+                .ok_or_else(|| Error::new(SYNTAX_ERROR, "no statement")),
         }
     }
 
@@ -336,8 +341,9 @@ impl Run {
 }
 
 /// Parses a script. No text makes it panic.
-fn parse(sql: &str) -> Result<Vec<Parsed>> {
-    std::panic::catch_unwind(|| parser::parse_script(sql)).unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
+fn parse(sql: &str, extensions: &Extensions) -> Result<Vec<Parsed>> {
+    let parse = std::panic::AssertUnwindSafe(|| parser::parse_extended(sql, extensions));
+    std::panic::catch_unwind(parse).unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
 }
 
 fn last_quoted(message: &str) -> Option<String> {
@@ -396,7 +402,7 @@ impl Session {
         if let Some(point) = templates.find(sql) {
             return Ok(vec![Statement { text: sql.into(), parsed: None, point: Some(point) }]);
         }
-        let parsed = parse(sql).inspect_err(|_| self.shared.transactions.fail())?;
+        let parsed = parse(sql, self.shared.instance.extensions()).inspect_err(|_| self.shared.transactions.fail())?;
         let mut statements: Vec<Statement> = parsed
             .into_iter()
             .map(|parsed| Statement { text: parsed.text.as_str().into(), parsed: Some(Arc::new(parsed)), point: None })

@@ -1,7 +1,7 @@
 //! PostgreSQL's functions where DataFusion lacks them or means something else.
 //!
 //! - Aggregates: [`sum`] and [`average`] have PostgreSQL's result types and fail on overflow; both keep DataFusion's fast
-//!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share). [`deviation`], [`regression`]
+//!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share); [`extreme`] knows where NaN belongs. [`deviation`], [`regression`]
 //!   and [`ordered_set`] are the statistics; [`single_value`] stands for scalar sub-queries.
 //! - [`scalar`] and [`datetime`] have functions of one row, each a plain Rust function from values to a value ([`row`]);
 //!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON, and
@@ -15,6 +15,7 @@
 mod decimal_sum;
 mod sum;
 mod average;
+mod extreme;
 mod deviation;
 mod regression;
 mod ordered_set;
@@ -39,6 +40,7 @@ mod pattern;
 mod strings;
 mod datetime;
 
+use crate::extension::Extension;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
@@ -65,6 +67,20 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     // Both are called by the name DataFusion has for them.
     let substr = registry.udf("substr")?.as_ref().clone().with_aliases(["substring"]);
     registry.register_udf(Arc::new(substr))?;
+    Ok(())
+}
+
+/// Registers an extension's functions.
+pub(crate) fn register_extension(registry: &mut dyn FunctionRegistry, extension: &dyn Extension) -> Result<()> {
+    for scalar in extension.scalar_functions() {
+        registry.register_udf(Arc::new(scalar))?;
+    }
+    for aggregate in extension.aggregate_functions() {
+        registry.register_udaf(Arc::new(aggregate))?;
+    }
+    for window in extension.window_functions() {
+        registry.register_udwf(Arc::new(window))?;
+    }
     Ok(())
 }
 
@@ -98,6 +114,7 @@ fn aggregates() -> Vec<AggregateUDF> {
     ];
     let regressions = regression::FUNCTIONS.iter().map(|definition| regression::Regression::new(*definition));
     functions.extend(regressions.map(AggregateUDF::new_from_impl));
+    functions.extend(extreme::functions());
     functions
 }
 

@@ -6,12 +6,12 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 /// `name(args)`.
-pub(crate) fn call(name: &str, args: Vec<Expr>) -> Expr {
+pub fn call(name: &str, args: Vec<Expr>) -> Expr {
     Expr::Function(function(name, args, Vec::new()))
 }
 
 /// `name(args clauses)`: a clause is the ORDER BY of an aggregate.
-pub(crate) fn function(name: &str, args: Vec<Expr>, clauses: Vec<FunctionArgumentClause>) -> Function {
+pub fn function(name: &str, args: Vec<Expr>, clauses: Vec<FunctionArgumentClause>) -> Function {
     let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
     let args = FunctionArgumentList { duplicate_treatment: None, args, clauses };
     Function {
@@ -27,6 +27,6 @@ pub(crate) fn function(name: &str, args: Vec<Expr>, clauses: Vec<FunctionArgumen
 }
 
 /// An identifier that means exactly `name`.
-pub(crate) fn identifier(name: &str) -> Ident {
+pub fn identifier(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }

@@ -21,6 +21,7 @@ pub(crate) mod calls;
 pub(crate) mod spelling;
 
 use crate::error::{Error, Result};
+use crate::extension::{Extension, Extensions};
 use crate::sqlstate::{STATEMENT_TOO_COMPLEX, SYNTAX_ERROR};
 use copy::CopyStatement;
 use datafusion::sql::sqlparser::ast;
@@ -138,14 +139,18 @@ impl Source {
     }
 }
 
-/// Splits and parses a script.
+/// Splits and parses a script without extensions: text of our own, and views, whose text has none of their words left.
 pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
+    parse_extended(sql, &Extensions::default())
+}
+
+/// Splits and parses a script.
+pub(crate) fn parse_extended(sql: &str, extensions: &Extensions) -> Result<Vec<Parsed>> {
     if sql.len() > SCRIPT_BYTES_MAX {
         return Err(Error::new(crate::sqlstate::PROGRAM_LIMIT_EXCEEDED, "the statement text is too long"));
     }
     let source = Arc::new(Source::new(sql));
     let tokens = tokenize(sql).map_err(|e| tokenizer_error(&e, &source))?;
-    check_numbers(&tokens, &source)?;
     let mut statements = Vec::new();
     for group in tokens.split(|t| t.token == Token::SemiColon) {
         let first = group.iter().find(|t| !matches!(t.token, Token::Whitespace(_)));
@@ -153,6 +158,9 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
         let (Some(first), Some(last)) = (first, last) else { continue };
         let text = source.script[source.offset(first.span.start)..source.offset(last.span.end)].to_owned();
         depth::check(group)?;
+        let group = extended(group, extensions, &source)?;
+        check_numbers(&group, &source)?;
+        let group = group.as_slice();
         let (group, no_data) = without_data_clause(group);
         let (group, column_names) = without_column_names(group, &source)?;
         let (group, deferrable) = without_deferrable(group);
@@ -160,6 +168,19 @@ pub(crate) fn parse_script(sql: &str) -> Result<Vec<Parsed>> {
         statements.push(Parsed { kind, text, no_data, deferrable, column_names, source: Arc::clone(&source) });
     }
     Ok(statements)
+}
+
+/// One statement's tokens as the extensions leave them.
+fn extended(tokens: &[TokenWithSpan], extensions: &Extensions, source: &Source) -> Result<Vec<TokenWithSpan>> {
+    let rewrite = |tokens, extension: &Arc<dyn Extension>| extension.rewrite_tokens(tokens);
+    extensions.iter().try_fold(tokens.to_vec(), rewrite).map_err(|misplaced| {
+        let end = || TokenWithSpan::wrap(Token::EOF);
+        let mut error = near(&misplaced.token.unwrap_or_else(end), source);
+        if let Some(message) = misplaced.message {
+            error.0.message = message;
+        }
+        error
+    })
 }
 
 /// Takes `WITH [NO] DATA` off the end of a CREATE statement; whether it said NO.
@@ -275,8 +296,8 @@ pub(crate) fn parse_expression(sql: &str) -> Result<ast::Expr> {
     parser.parse_expr().map_err(|e| syntax_error(&e, &mut parser, &source))
 }
 
-/// Parses one query (a view's definition).
-pub(crate) fn parse_query(sql: &str) -> Result<ast::Query> {
+/// Parses one query (a view's definition); 42601.
+pub fn parse_query(sql: &str) -> Result<ast::Query> {
     match parse_script(sql)?.pop().map(|p| p.kind) {
         Some(Kind::Sql(statement)) => match *statement {
             ast::Statement::Query(query) => Ok(*query),

@@ -244,7 +244,7 @@ fn name_list(items: &mut [SelectItem]) {
 }
 
 /// An identifier as PostgreSQL folds it.
-pub(crate) fn folded(ident: &Ident) -> String {
+pub fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 

@@ -24,6 +24,7 @@ mod expressions;
 
 use crate::context::SessionInfo;
 use crate::error::Result;
+use crate::extension::Extensions;
 use crate::{functions, pg_catalog};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -32,17 +33,21 @@ use datafusion::optimizer::analyzer::{Analyzer, AnalyzerRule};
 use std::sync::Arc;
 
 /// Adds rules and planners to a session's. Must come before DataFusion's defaults.
-pub(crate) fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
+pub(crate) fn install(builder: SessionStateBuilder, extensions: &Extensions) -> SessionStateBuilder {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(expressions::PostgresExpressions), Arc::new(correlated::CorrelatedSubqueries)];
+        extensions.iter().flat_map(|extension| extension.analyzer_rules()).collect();
+    rules.extend([Arc::new(expressions::PostgresExpressions) as _, Arc::new(correlated::CorrelatedSubqueries) as _]);
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(arithmetic::CheckedArithmetic));
     builder.with_analyzer_rules(rules).with_expr_planners(vec![Arc::new(operators::PostgresOperators)])
 }
 
 /// Registers PostgreSQL's functions.
-pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>) -> Result<()> {
+pub(crate) fn register(state: &mut SessionState, info: &Arc<SessionInfo>, extensions: &Extensions) -> Result<()> {
     functions::register(state)?;
+    for extension in extensions.iter() {
+        functions::register_extension(state, extension.as_ref())?;
+    }
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(plain::Plain::new())))?;
     for name in choices::NAMES {
         let function = state.udf(name)?;

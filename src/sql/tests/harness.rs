@@ -24,7 +24,8 @@ impl Db {
     pub fn open(vfs: Arc<dyn Vfs>) -> Db {
         let options = Options { memory_limit_bytes: 512 << 20, threads: 2 };
         let engine = Engine::open(Arc::clone(&vfs), Path::new("/db"), options).expect("open engine");
-        let instance = Instance::open(engine, InstanceOptions { threads: 2, spill_dir: None }).expect("open instance");
+        let instance = Instance::open(engine, InstanceOptions { threads: 2, spill_dir: None, extensions: [].into() })
+            .expect("open instance");
         let session = connect(&instance);
         Db { vfs, instance, session }
     }

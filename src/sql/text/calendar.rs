@@ -4,14 +4,17 @@
 //! low-level date algorithms”): eras of 400 years, years that begin in March.
 
 /// Microseconds of a day.
-pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
+pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// Year (0 is 1 BC), month and day of the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Civil {
-    pub(crate) year: i64,
-    pub(crate) month: i64,
-    pub(crate) day: i64,
+pub struct Civil {
+    /// Year; 0 is 1 BC.
+    pub year: i64,
+    /// Month, from 1.
+    pub month: i64,
+    /// Day of the month, from 1.
+    pub day: i64,
 }
 
 const DAYS_PER_ERA: i64 = 146_097;
@@ -20,7 +23,7 @@ const EPOCH_SHIFT: i64 = 719_468;
 
 impl Civil {
     /// The date of a day.
-    pub(crate) fn of_days(days: i64) -> Civil {
+    pub fn of_days(days: i64) -> Civil {
         let shifted = days + EPOCH_SHIFT;
         let era = shifted.div_euclid(DAYS_PER_ERA);
         let day_of_era = shifted.rem_euclid(DAYS_PER_ERA);
@@ -33,7 +36,7 @@ impl Civil {
     }
 
     /// Its day.
-    pub(crate) fn days(self) -> i64 {
+    pub fn days(self) -> i64 {
         let year = self.year - i64::from(self.month <= 2);
         let era = year.div_euclid(400);
         let year_of_era = year.rem_euclid(400);
@@ -44,14 +47,14 @@ impl Civil {
     }
 
     /// The same day of the month so many months later, or the last of that month when it has no such day.
-    pub(crate) fn plus_months(self, months: i64) -> Civil {
+    pub fn plus_months(self, months: i64) -> Civil {
         let count = self.year * 12 + (self.month - 1) + months;
         let (year, month) = (count.div_euclid(12), count.rem_euclid(12) + 1);
         Civil { year, month, day: self.day.min(days_in_month(year, month)) }
     }
 
     /// Days since January 1st, from 1.
-    pub(crate) fn day_of_year(self) -> i64 {
+    pub fn day_of_year(self) -> i64 {
         self.days() - Civil { year: self.year, month: 1, day: 1 }.days() + 1
     }
 }
@@ -67,12 +70,12 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 }
 
 /// Monday is 1, Sunday 7.
-pub(crate) fn iso_weekday(days: i64) -> i64 {
+pub fn iso_weekday(days: i64) -> i64 {
     (days + 3).rem_euclid(7) + 1
 }
 
 /// Year and number of the ISO 8601 week a day is in.
-pub(crate) fn iso_week(days: i64) -> (i64, i64) {
+pub fn iso_week(days: i64) -> (i64, i64) {
     // A week belongs to the year its Thursday is in.
     let thursday = days - iso_weekday(days) + 4;
     let year = Civil::of_days(thursday).year;

@@ -3,7 +3,7 @@
 //! COPY, literals, casts from text and INSERT read through [`ColumnBuilder`], so a value means the same wherever it is
 //! written; COPY TO and casts to text write through [`TextColumn`].
 
-pub(crate) mod calendar;
+pub mod calendar;
 pub mod datetime;
 pub mod interval;
 pub mod json;

@@ -29,7 +29,8 @@ impl TestServer {
     pub fn with(options: ServerOptions) -> TestServer {
         let storage = Options { memory_limit_bytes: 256 << 20, threads: 2 };
         let engine = Engine::open(Arc::new(MemoryVfs::new()), Path::new("/memory"), storage).expect("engine");
-        let instance = Instance::open(engine, InstanceOptions { threads: 2, spill_dir: None }).expect("instance");
+        let instance = Instance::open(engine, InstanceOptions { threads: 2, spill_dir: None, extensions: [].into() })
+            .expect("instance");
         let server = Server::bind(instance, "127.0.0.1:0".parse().expect("address"), options).expect("bound");
         let address = server.local_addr().expect("address");
         let (stop, stopped) = oneshot::channel::<()>();
