@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts the given `lightning` binary and lets psql, unmodified PostgreSQL drivers, the specs of isolation/ and pgbench talk to it.
+# Starts the given `lightning` binary and lets psql, unmodified PostgreSQL drivers, a comparison with DuckDB, the specs of isolation/ and pgbench talk to it.
 # Installs what is missing: psql and pgbench from the system's packages, drivers from PyPI and npm into a directory of their own.
 set -euo pipefail
 binary=$(realpath "${1:?usage: outside.sh PATH_TO_LIGHTNING}")
@@ -56,10 +56,11 @@ if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
     as_root apt-get install -y -qq python3-venv >/dev/null
 fi
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check 'psycopg[binary]' asyncpg pg8000
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check 'psycopg[binary]' asyncpg pg8000 duckdb pytz
 for script in "$here"/drivers/*.py; do
     run "python: $(basename "$script" .py)" "$work/venv/bin/python" "$script"
 done
+run "time series beside DuckDB" "$work/venv/bin/python" "$here/duckdb/time_series.py"
 run "several sessions at once" "$work/venv/bin/python" "$here/isolation/run.py"
 run "TPC-B" "$here/tpcb.sh"
 

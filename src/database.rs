@@ -8,8 +8,10 @@
 //! What must hold: tasks on the runtime never own a [`Database`], or closing it would wait for itself.
 
 use crate::configuration::Configuration;
+use lightning_sql::extension::{Extension, Extensions};
 use lightning_sql::{ConnectOptions, Error, Instance, InstanceOptions, Result, SqlState};
 use lightning_storage::Engine;
+use lightning_timeseries::TimeSeries;
 use lightning_vfs::{MemoryVfs, RealVfs, Vfs};
 use std::path::Path;
 use std::sync::Arc;
@@ -130,10 +132,15 @@ impl OpenOptions {
             .map_err(|e| Error::new(IO_ERROR, format!("could not start threads: {e}")))?;
         let instance = {
             let _entered = runtime.enter();
-            Instance::open(engine, InstanceOptions { threads, spill_dir })?
+            Instance::open(engine, InstanceOptions { threads, spill_dir, extensions: extensions() })?
         };
         Ok(Database { shared: Arc::new(Shared { instance: Some(instance), runtime: Some(runtime) }) })
     }
+}
+
+/// What extends SQL in this database.
+fn extensions() -> Extensions {
+    [Arc::new(TimeSeries) as Arc<dyn Extension>].into()
 }
 
 /// SQLSTATE of failures of the operating system.

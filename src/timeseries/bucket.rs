@@ -1,0 +1,258 @@
+//! Buckets of time: which one an instant is in, and where the next begins.
+//!
+//! A [`Bucketing`] has a width, an origin and, for instants, a time zone. Widths of months are counted on the calendar from
+//! the origin's day; other widths are microseconds, a day being 24 hours of local time. Buckets of local time are computed
+//! on the local clock: with a zone, an instant becomes local, is cut, and becomes an instant again. When clocks go back,
+//! the hour that happens twice is one for buckets longer than an hour; widths that divide an hour keep the offset the
+//! instant has, so that its two hours stay apart, as `date_trunc` does.
+//!
+//! What must hold: `start(t) <= t < next(start(t))` for every instant, but for those whose local time happens twice: they
+//! belong to the bucket their local time names, which begins when PostgreSQL says that time is, at its second pass.
+
+use arrow::array::timezone::Tz;
+use arrow::datatypes::IntervalMonthDayNano;
+use lightning_sql::sqlstate::{DATETIME_FIELD_OVERFLOW, INVALID_PARAMETER_VALUE};
+use lightning_sql::text::calendar::{Civil, MICROS_PER_DAY};
+use lightning_sql::text::datetime;
+use lightning_sql::{Error, Result};
+
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+/// 2000-01-01, from which buckets of months count.
+const MONTH_ORIGIN: i64 = 946_684_800_000_000;
+/// 2000-01-03, a Monday, from which other buckets count.
+const ORIGIN: i64 = MONTH_ORIGIN + 2 * MICROS_PER_DAY;
+
+/// How long a bucket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Width {
+    /// Microseconds.
+    Fixed(i64),
+    /// Calendar months.
+    Months(i64),
+}
+
+impl Width {
+    /// The width an interval means. 22023 when it is not positive, 0A000 when it mixes months with shorter units.
+    pub(crate) fn of(interval: IntervalMonthDayNano) -> Result<Width> {
+        let (months, days, nanos) = (interval.months, interval.days, interval.nanoseconds);
+        if months != 0 && (days != 0 || nanos != 0) {
+            let message = "a bucket of months cannot have days or a time of day";
+            return Err(
+                Error::unsupported(message).with_hint("Use a width of months alone, or of shorter units alone.")
+            );
+        }
+        let width = if months != 0 {
+            Width::Months(i64::from(months))
+        } else {
+            Width::Fixed(i64::from(days).saturating_mul(MICROS_PER_DAY).saturating_add(nanos / 1000))
+        };
+        match width {
+            Width::Fixed(length) | Width::Months(length) if length <= 0 => Err(not_positive()),
+            width => Ok(width),
+        }
+    }
+}
+
+/// 22023: a bucket that has no length.
+pub(crate) fn not_positive() -> Error {
+    Error::new(INVALID_PARAMETER_VALUE, "the width of a bucket must be greater than zero")
+}
+
+/// 22008.
+pub(crate) fn out_of_range() -> Error {
+    Error::new(DATETIME_FIELD_OVERFLOW, "timestamp out of range")
+}
+
+/// Which bucket an instant is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucketing {
+    width: Width,
+    /// Local microseconds a bucket begins at.
+    origin: i64,
+    zone: Option<Tz>,
+    /// Buckets keep the offset of their instants.
+    keeps_offset: bool,
+}
+
+impl Bucketing {
+    /// Buckets of a width. `origin` is local in `zone`; `offset` moves all buckets.
+    pub(crate) fn new(
+        width: Width,
+        origin: Option<i64>,
+        offset: Option<IntervalMonthDayNano>,
+        zone: Option<Tz>,
+    ) -> Result<Bucketing> {
+        let default = if matches!(width, Width::Months(_)) { MONTH_ORIGIN } else { ORIGIN };
+        let mut origin = origin.unwrap_or(default);
+        if let Some(offset) = offset {
+            origin = shifted(origin, offset).ok_or_else(out_of_range)?;
+        }
+        let whole_hours = origin % MICROS_PER_HOUR == 0;
+        let divides_hours = matches!(width, Width::Fixed(length) if MICROS_PER_HOUR % length == 0);
+        Ok(Bucketing { width, origin, zone, keeps_offset: divides_hours && whole_hours })
+    }
+
+    /// Where the bucket of an instant begins; `None` beyond the range of time stamps.
+    pub(crate) fn start(&self, instant: i64) -> Option<i64> {
+        let Some(zone) = self.zone else { return self.local_start(instant) };
+        let local = datetime::to_local(instant, zone);
+        let start = self.local_start(local)?;
+        if self.keeps_offset { start.checked_sub(local - instant) } else { datetime::to_utc(start, zone) }
+    }
+
+    /// Where the bucket after the one that begins at `start` begins.
+    pub(crate) fn next(&self, start: i64) -> Option<i64> {
+        match (self.zone, self.width) {
+            (None, _) => self.local_next(start),
+            (Some(_), Width::Fixed(length)) if self.keeps_offset => start.checked_add(length),
+            (Some(zone), _) => {
+                let mut local = self.local_start(datetime::to_local(start, zone))?;
+                // A bucket whose whole local time is skipped begins where the next one does.
+                loop {
+                    local = self.local_next(local)?;
+                    let next = datetime::to_utc(local, zone)?;
+                    if next > start {
+                        return Some(next);
+                    }
+                }
+            }
+        }
+    }
+
+    fn local_start(&self, local: i64) -> Option<i64> {
+        match self.width {
+            Width::Fixed(length) => {
+                let since = local.checked_sub(self.origin)?;
+                local.checked_sub(since.rem_euclid(length))
+            }
+            Width::Months(length) => {
+                let (from, at) = (month_of(self.origin), month_of(local));
+                let mut count = (at - from).div_euclid(length);
+                // The origin's day of the month may come later than that of the instant.
+                if self.months_after_origin(count.checked_mul(length)?)? > local {
+                    count -= 1;
+                }
+                self.months_after_origin(count.checked_mul(length)?)
+            }
+        }
+    }
+
+    fn local_next(&self, start: i64) -> Option<i64> {
+        match self.width {
+            Width::Fixed(length) => start.checked_add(length),
+            Width::Months(length) => {
+                let count = (month_of(start) - month_of(self.origin)).div_euclid(length);
+                self.months_after_origin((count + 1).checked_mul(length)?)
+            }
+        }
+    }
+
+    fn months_after_origin(&self, months: i64) -> Option<i64> {
+        let day = Civil::of_days(self.origin.div_euclid(MICROS_PER_DAY)).plus_months(months).days();
+        day.checked_mul(MICROS_PER_DAY)?.checked_add(self.origin.rem_euclid(MICROS_PER_DAY))
+    }
+}
+
+/// Months since the year 0.
+fn month_of(local: i64) -> i64 {
+    let civil = Civil::of_days(local.div_euclid(MICROS_PER_DAY));
+    civil.year * 12 + civil.month - 1
+}
+
+/// A local time so much later.
+pub(crate) fn shifted(local: i64, by: IntervalMonthDayNano) -> Option<i64> {
+    let moved = Civil::of_days(local.div_euclid(MICROS_PER_DAY)).plus_months(i64::from(by.months)).days();
+    let days = moved.checked_add(i64::from(by.days))?;
+    days.checked_mul(MICROS_PER_DAY)?.checked_add(local.rem_euclid(MICROS_PER_DAY))?.checked_add(by.nanoseconds / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> i64 {
+        datetime::timestamptz(text, datetime::utc()).unwrap()
+    }
+
+    fn width(text: &str) -> Width {
+        Width::of(lightning_sql::text::interval::interval(text).unwrap()).unwrap()
+    }
+
+    fn bucketing(length: &str, zone: Option<&str>) -> Bucketing {
+        let zone = zone.map(|name| datetime::zone(name).unwrap());
+        Bucketing::new(width(length), None, None, zone).unwrap()
+    }
+
+    #[test]
+    fn fixed_widths_count_from_a_monday() {
+        let of = |length: &str, instant: &str| bucketing(length, None).start(at(instant)).unwrap();
+        assert_eq!(of("1 hour", "2024-05-06 07:08:09"), at("2024-05-06 07:00"));
+        assert_eq!(of("1 week", "2024-05-09"), at("2024-05-06"));
+        assert_eq!(of("5 minutes", "1969-12-31 23:59:59"), at("1969-12-31 23:55"));
+        assert_eq!(of("1 day", "1600-02-29 13:00"), at("1600-02-29"));
+    }
+
+    #[test]
+    fn months_keep_to_the_calendar() {
+        let of = |length: &str, instant: &str| bucketing(length, None).start(at(instant)).unwrap();
+        assert_eq!(of("1 month", "2024-02-29 23:59"), at("2024-02-01"));
+        assert_eq!(of("3 months", "1999-12-31"), at("1999-10-01"));
+        assert_eq!(of("1 year", "2023-07-01"), at("2023-01-01"));
+        let end = Bucketing::new(width("1 month"), Some(at("2024-01-31")), None, None).unwrap();
+        assert_eq!(end.start(at("2024-02-29 12:00")), Some(at("2024-02-29")));
+        assert_eq!(end.start(at("2024-02-28 12:00")), Some(at("2024-01-31")));
+        assert_eq!(end.next(at("2024-02-29")), Some(at("2024-03-31")));
+    }
+
+    #[test]
+    fn days_of_a_zone_have_23_to_25_hours() {
+        let days = bucketing("1 day", Some("Europe/Berlin"));
+        let start = days.start(at("2024-03-31 12:00")).unwrap();
+        assert_eq!(start, at("2024-03-30 23:00"));
+        assert_eq!(days.next(start).unwrap() - start, 23 * MICROS_PER_HOUR);
+        let start = days.start(at("2024-10-27 12:00")).unwrap();
+        assert_eq!(days.next(start).unwrap() - start, 25 * MICROS_PER_HOUR);
+    }
+
+    #[test]
+    fn a_doubled_hour_is_two_for_short_buckets() {
+        let hours = bucketing("1 hour", Some("Europe/Berlin"));
+        assert_eq!(hours.start(at("2024-10-27 00:30")), Some(at("2024-10-27 00:00")));
+        assert_eq!(hours.start(at("2024-10-27 01:30")), Some(at("2024-10-27 01:00")));
+        let quarters = bucketing("6 hours", Some("Europe/Berlin"));
+        assert_eq!(quarters.start(at("2024-10-27 01:30")), Some(at("2024-10-26 22:00")));
+    }
+
+    #[test]
+    fn every_instant_is_in_its_bucket() {
+        let mut random = fastrand::Rng::with_seed(4);
+        for length in ["7 minutes", "1 hour", "5 hours", "1 day", "10 days", "1 week", "1 month", "5 months", "1 year"]
+        {
+            for zone in [None, Some("Europe/Berlin"), Some("Australia/Lord_Howe"), Some("America/St_Johns")] {
+                let buckets = bucketing(length, zone);
+                for _ in 0..300 {
+                    let instant = random.i64(at("1960-01-01")..at("2040-01-01"));
+                    let start = buckets.start(instant).unwrap();
+                    let next = buckets.next(start).unwrap();
+                    assert!(start < next, "{length} {zone:?} {instant}");
+                    let doubled = if zone.is_some() && !buckets.keeps_offset { MICROS_PER_HOUR } else { 0 };
+                    assert!(start - doubled <= instant, "{length} {zone:?} {instant}");
+                    assert!(instant < next + doubled, "{length} {zone:?} {instant}");
+                    assert_eq!(buckets.start(start), Some(start), "{length} {zone:?} {instant}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn widths_without_length_are_refused() {
+        let state =
+            |text: &str| Width::of(lightning_sql::text::interval::interval(text).unwrap()).unwrap_err().state().0;
+        assert_eq!(state("0 seconds"), "22023");
+        assert_eq!(state("-1 hour"), "22023");
+        assert_eq!(state("-1 month"), "22023");
+        assert_eq!(state("1 month 1 day"), "0A000");
+        assert!(bucketing("1 day", None).start(i64::MIN + 1).is_none());
+    }
+}

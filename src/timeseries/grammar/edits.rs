@@ -1,0 +1,88 @@
+//! Changes to a list of tokens, noted by place and applied together.
+
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What changes.
+#[derive(Debug, Default)]
+pub(super) struct Edits {
+    /// New tokens before a place.
+    inserted: BTreeMap<usize, Vec<TokenWithSpan>>,
+    deleted: BTreeSet<usize>,
+}
+
+impl Edits {
+    /// Puts tokens before the token at `place`, after what was put there already.
+    pub(super) fn insert(&mut self, place: usize, tokens: impl IntoIterator<Item = TokenWithSpan>) {
+        self.inserted.entry(place).or_default().extend(tokens);
+    }
+
+    /// Takes a token out.
+    pub(super) fn delete(&mut self, place: usize) {
+        self.deleted.insert(place);
+    }
+
+    /// Puts tokens where one was.
+    pub(super) fn replace(&mut self, place: usize, tokens: impl IntoIterator<Item = TokenWithSpan>) {
+        self.delete(place);
+        self.insert(place, tokens);
+    }
+
+    /// The changed tokens.
+    pub(super) fn apply(mut self, tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+        let count = tokens.len();
+        let mut changed = Vec::with_capacity(count + 16);
+        for (place, token) in tokens.into_iter().enumerate() {
+            changed.extend(self.inserted.remove(&place).into_iter().flatten());
+            if !self.deleted.contains(&place) {
+                changed.push(token);
+            }
+        }
+        changed.extend(self.inserted.remove(&count).into_iter().flatten());
+        changed
+    }
+}
+
+/// New tokens in the place of one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At(pub(super) Span);
+
+impl At {
+    pub(super) fn token(self, token: Token) -> TokenWithSpan {
+        TokenWithSpan { token, span: self.0 }
+    }
+
+    /// A keyword.
+    pub(super) fn keyword(self, word: &str) -> TokenWithSpan {
+        self.token(Token::make_keyword(word))
+    }
+
+    /// A name.
+    pub(super) fn name(self, name: &str) -> TokenWithSpan {
+        self.token(Token::Word(Word { value: name.to_owned(), quote_style: None, keyword: Keyword::NoKeyword }))
+    }
+
+    /// A literal.
+    pub(super) fn text(self, text: &str) -> TokenWithSpan {
+        self.token(Token::SingleQuotedString(text.to_owned()))
+    }
+
+    /// `name(`
+    pub(super) fn call(self, name: &str) -> [TokenWithSpan; 2] {
+        [self.name(name), self.token(Token::LParen)]
+    }
+
+    /// `, name =>`
+    pub(super) fn argument(self, name: &str) -> [TokenWithSpan; 3] {
+        [self.token(Token::Comma), self.name(name), self.token(Token::RArrow)]
+    }
+
+    pub(super) fn comma(self) -> TokenWithSpan {
+        self.token(Token::Comma)
+    }
+
+    pub(super) fn close(self) -> TokenWithSpan {
+        self.token(Token::RParen)
+    }
+}

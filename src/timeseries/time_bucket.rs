@@ -1,0 +1,376 @@
+//! `time_bucket(width, time, …)`: the bucket a time stamp, a date or an integer is in.
+//!
+//! After width and time come, in any order and told apart by their types, an origin (a time stamp or date), an offset (an
+//! interval) and a time zone (text). They may be named, too: `origin =>`, `"offset" =>`, `timezone =>` ([`crate::names`]
+//! casts what is named so). Integers have a width, and an offset, of integers.
+
+use crate::bucket::{Bucketing, Width, not_positive, out_of_range};
+use crate::error::external;
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, PrimitiveArray, TimestampMicrosecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use lightning_sql::text::calendar::MICROS_PER_DAY;
+use lightning_sql::text::{datetime, interval};
+use lightning_sql::types;
+use std::sync::Arc;
+
+/// The function's name.
+pub(crate) const NAME: &str = "time_bucket";
+
+/// The function.
+pub(crate) fn time_bucket() -> ScalarUDF {
+    ScalarUDF::new_from_impl(TimeBucket { signature: Signature::user_defined(Volatility::Stable) })
+}
+
+/// What is put in buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `date`.
+    Date,
+    /// `timestamp`.
+    Timestamp,
+    /// `timestamptz`.
+    Timestamptz,
+    /// Integers of any unit.
+    Integer,
+}
+
+impl Kind {
+    /// The kind of an Arrow type.
+    pub(crate) fn of(data_type: &DataType) -> Option<Kind> {
+        Some(match data_type {
+            DataType::Date32 => Kind::Date,
+            DataType::Timestamp(_, None) => Kind::Timestamp,
+            DataType::Timestamp(_, Some(_)) => Kind::Timestamptz,
+            DataType::Int16 | DataType::Int32 | DataType::Int64 => Kind::Integer,
+            _ => return None,
+        })
+    }
+
+    fn arrow(self) -> DataType {
+        match self {
+            Kind::Date => DataType::Date32,
+            Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Kind::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::Integer => DataType::Int64,
+        }
+    }
+}
+
+/// Whether values of a type are texts.
+pub(crate) fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null)
+}
+
+/// What a bucket is, from the arguments besides the time; all constants of the call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    width: Option<IntervalMonthDayNano>,
+    /// Of integers.
+    length: Option<i64>,
+    origin: Option<Origin>,
+    offset: Option<IntervalMonthDayNano>,
+    /// Of integers.
+    shift: i64,
+    zone: Option<Tz>,
+}
+
+/// A time buckets begin at.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    Local(i64),
+    Instant(i64),
+}
+
+/// Buckets of either kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Buckets {
+    /// Of time.
+    Time(Bucketing),
+    /// Of integers: width and offset.
+    Integer {
+        /// Width, positive.
+        length: i64,
+        /// Where a bucket begins.
+        shift: i64,
+    },
+}
+
+impl Buckets {
+    /// Where the bucket begins that a value, microseconds or an integer, is in; `None` beyond the range.
+    pub(crate) fn start(&self, value: i64) -> Option<i64> {
+        match self {
+            Buckets::Time(bucketing) => bucketing.start(value),
+            Buckets::Integer { length, shift } => value.checked_sub(value.checked_sub(*shift)?.rem_euclid(*length)),
+        }
+    }
+
+    /// Where the bucket after the one that begins at `start` begins.
+    pub(crate) fn next(&self, start: i64) -> Option<i64> {
+        match self {
+            Buckets::Time(bucketing) => bucketing.next(start),
+            Buckets::Integer { length, .. } => start.checked_add(*length),
+        }
+    }
+}
+
+impl Given {
+    /// Reads the width and what comes after the time. `None`: one of them is NULL.
+    pub(crate) fn read(width: &ScalarValue, others: &[ScalarValue], zone: Tz) -> lightning_sql::Result<Option<Given>> {
+        let mut given = Given::default();
+        match width {
+            ScalarValue::IntervalMonthDayNano(Some(width)) => given.width = Some(*width),
+            ScalarValue::Int64(Some(length)) => given.length = Some(*length),
+            ScalarValue::Int32(Some(length)) => given.length = Some(i64::from(*length)),
+            ScalarValue::Int16(Some(length)) => given.length = Some(i64::from(*length)),
+            other => match other.try_as_str() {
+                Some(Some(text)) => given.width = Some(interval::interval(text)?),
+                _ => return Ok(None),
+            },
+        }
+        for other in others {
+            given.take(other, zone)?;
+        }
+        Ok(Some(given))
+    }
+
+    fn take(&mut self, value: &ScalarValue, zone: Tz) -> lightning_sql::Result<()> {
+        match value {
+            ScalarValue::IntervalMonthDayNano(Some(offset)) => self.offset = Some(*offset),
+            ScalarValue::TimestampMicrosecond(Some(at), None) => self.origin = Some(Origin::Local(*at)),
+            ScalarValue::TimestampMicrosecond(Some(at), Some(_)) => self.origin = Some(Origin::Instant(*at)),
+            ScalarValue::TimestampNanosecond(Some(at), None) => self.origin = Some(Origin::Local(at.div_euclid(1000))),
+            ScalarValue::TimestampNanosecond(Some(at), Some(_)) => {
+                self.origin = Some(Origin::Instant(at.div_euclid(1000)));
+            }
+            ScalarValue::Date32(Some(day)) => self.origin = Some(Origin::Local(i64::from(*day) * MICROS_PER_DAY)),
+            ScalarValue::Int64(Some(shift)) => self.shift = *shift,
+            ScalarValue::Int32(Some(shift)) => self.shift = i64::from(*shift),
+            other => {
+                if let Some(Some(text)) = other.try_as_str() {
+                    self.take_text(text, zone)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A literal of open type: a zone unless it reads as an interval or a time.
+    fn take_text(&mut self, text: &str, zone: Tz) -> lightning_sql::Result<()> {
+        match datetime::zone(text) {
+            Ok(found) => self.zone = Some(found),
+            Err(unknown) => {
+                if let Ok(offset) = interval::interval(text) {
+                    self.offset = Some(offset);
+                } else if let Ok(at) = datetime::timestamptz(text, zone) {
+                    self.origin = Some(Origin::Instant(at));
+                } else {
+                    return Err(unknown);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The buckets of times of a kind. Instants without a zone of their own are cut in UTC.
+    pub(crate) fn buckets(&self, kind: Kind) -> lightning_sql::Result<Buckets> {
+        if kind == Kind::Integer {
+            let Some(length) = self.length else {
+                let message = "buckets of integers have a width that is an integer";
+                return Err(lightning_sql::Error::new(lightning_sql::sqlstate::DATATYPE_MISMATCH, message));
+            };
+            return match length {
+                ..=0 => Err(not_positive()),
+                _ => Ok(Buckets::Integer { length, shift: self.shift }),
+            };
+        }
+        let Some(width) = self.width else {
+            let message = "buckets of time have a width that is an interval";
+            return Err(lightning_sql::Error::new(lightning_sql::sqlstate::DATATYPE_MISMATCH, message));
+        };
+        let zone = if kind == Kind::Timestamptz { self.zone } else { None };
+        let origin = self.origin.map(|origin| match (origin, zone) {
+            (Origin::Instant(at), Some(zone)) => datetime::to_local(at, zone),
+            (Origin::Local(at) | Origin::Instant(at), _) => at,
+        });
+        Ok(Buckets::Time(Bucketing::new(Width::of(width)?, origin, self.offset, zone)?))
+    }
+}
+
+/// The session's time zone.
+pub(crate) fn session_zone(options: &ConfigOptions) -> Tz {
+    let name = options.execution.time_zone.as_deref().unwrap_or("UTC");
+    datetime::zone(name).unwrap_or_else(|_| datetime::utc())
+}
+
+/// The starts of the buckets of a column's values.
+///
+/// Neighbours are mostly in one bucket, so the last one is tried first.
+fn starts(buckets: &Buckets, values: impl Iterator<Item = Option<i64>>) -> Result<Vec<Option<i64>>> {
+    let mut last: Option<(i64, i64)> = None;
+    let mut starts = Vec::with_capacity(values.size_hint().0);
+    for value in values {
+        let Some(value) = value else {
+            starts.push(None);
+            continue;
+        };
+        if let Some((start, next)) = last
+            && (start..next).contains(&value)
+        {
+            starts.push(Some(start));
+            continue;
+        }
+        let start = buckets.start(value).ok_or_else(|| external(out_of_range()))?;
+        // A doubled hour has local times that were before: it stays out of the short way.
+        last = buckets.next(start).filter(|next| (start..*next).contains(&value)).map(|next| (start, next));
+        starts.push(Some(start));
+    }
+    Ok(starts)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TimeBucket {
+    signature: Signature,
+}
+
+impl TimeBucket {
+    fn column(&self, buckets: &Buckets, times: &ArrayRef, kind: Kind) -> Result<ArrayRef> {
+        Ok(match kind {
+            Kind::Date => {
+                let days = times.as_primitive::<Date32Type>().iter();
+                let starts = starts(buckets, days.map(|day| day.map(|day| i64::from(day) * MICROS_PER_DAY)))?;
+                let days = starts.into_iter().map(|at| at.map(|at| at.div_euclid(MICROS_PER_DAY) as i32));
+                Arc::new(days.collect::<Date32Array>())
+            }
+            Kind::Integer => {
+                let starts = starts(buckets, times.as_primitive::<Int64Type>().iter())?;
+                Arc::new(Int64Array::from(starts))
+            }
+            Kind::Timestamp | Kind::Timestamptz => {
+                let times: &PrimitiveArray<TimestampMicrosecondType> = times.as_primitive();
+                let zone = (kind == Kind::Timestamptz).then_some("UTC");
+                Arc::new(TimestampMicrosecondArray::from(starts(buckets, times.iter())?).with_timezone_opt(zone))
+            }
+        })
+    }
+}
+
+impl ScalarUDFImpl for TimeBucket {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        Ok(given.get(1).and_then(Kind::of).unwrap_or(Kind::Timestamptz).arrow())
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        let undefined = || {
+            let names: Vec<String> = given.iter().map(|t| types::from_arrow(t).base_name()).collect();
+            let message = format!("function {NAME}({}) does not exist", names.join(", "));
+            let hint = "It takes a width, a time, and perhaps an origin, an offset and a time zone.";
+            let state = lightning_sql::sqlstate::UNDEFINED_FUNCTION;
+            Err(external(lightning_sql::Error::new(state, message).with_hint(hint)))
+        };
+        let [width, time, others @ ..] = given else { return undefined() };
+        let kind = match Kind::of(time) {
+            Some(kind) => kind,
+            // Columns of text are views; a literal of open type is not.
+            None if matches!(time, DataType::Utf8 | DataType::Null) => Kind::Timestamptz,
+            None => return undefined(),
+        };
+        let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+        let mut wanted = vec![
+            match width {
+                DataType::Interval(_) => interval.clone(),
+                width if is_text(width) => DataType::Utf8View,
+                width if width.is_integer() && kind == Kind::Integer => DataType::Int64,
+                _ => return undefined(),
+            },
+            kind.arrow(),
+        ];
+        for other in others {
+            wanted.push(match other {
+                DataType::Interval(_) => interval.clone(),
+                DataType::Timestamp(_, None) => Kind::Timestamp.arrow(),
+                DataType::Timestamp(_, Some(_)) => Kind::Timestamptz.arrow(),
+                DataType::Date32 => DataType::Date32,
+                other if is_text(other) => DataType::Utf8View,
+                other if other.is_integer() && kind == Kind::Integer => DataType::Int64,
+                _ => return undefined(),
+            });
+        }
+        Ok(wanted)
+    }
+
+    fn output_ordering(&self, input: &[ExprProperties]) -> Result<SortProperties> {
+        // Without a zone buckets ascend with their times; with one, a clock that is put back repeats an hour's.
+        match input {
+            [width, time] if width.sort_properties == SortProperties::Singleton => Ok(time.sort_properties),
+            _ => Ok(SortProperties::Unordered),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let [width, times, others @ ..] = args.args.as_slice() else {
+            return exec_err!("{NAME} takes a width and a time");
+        };
+        let Some(kind) = Kind::of(&times.data_type()) else {
+            return exec_err!("{NAME} takes a time");
+        };
+        let zone = session_zone(&args.config_options);
+        let times = cast(&times.to_array(rows)?, &kind.arrow())?;
+        let of_row = |row: usize| -> Result<Option<Buckets>> {
+            let width = scalar_at(width, row)?;
+            let others = others.iter().map(|other| scalar_at(other, row)).collect::<Result<Vec<_>>>()?;
+            let given = Given::read(&width, &others, zone).map_err(external)?;
+            given.map(|given| given.buckets(kind)).transpose().map_err(external)
+        };
+        let steady = std::iter::once(width).chain(others).all(|value| matches!(value, ColumnarValue::Scalar(_)));
+        let result = if steady {
+            match of_row(0)? {
+                Some(buckets) => self.column(&buckets, &times, kind)?,
+                None => arrow::array::new_null_array(&kind.arrow(), rows),
+            }
+        } else {
+            let mut parts = Vec::with_capacity(rows);
+            for row in 0..rows {
+                parts.push(match of_row(row)? {
+                    Some(buckets) => self.column(&buckets, &times.slice(row, 1), kind)?,
+                    None => arrow::array::new_null_array(&kind.arrow(), 1),
+                });
+            }
+            let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
+            if parts.is_empty() {
+                arrow::array::new_empty_array(&kind.arrow())
+            } else {
+                arrow::compute::concat(&parts)?
+            }
+        };
+        Ok(if constant {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
+        } else {
+            ColumnarValue::Array(result)
+        })
+    }
+}
+
+fn scalar_at(value: &ColumnarValue, row: usize) -> Result<ScalarValue> {
+    match value {
+        ColumnarValue::Scalar(value) => Ok(value.clone()),
+        ColumnarValue::Array(array) => ScalarValue::try_from_array(array, row),
+    }
+}
