@@ -9,6 +9,7 @@ use super::dictionary;
 use super::float;
 use super::frame::Frame;
 use super::fsst_strings;
+use super::gorilla;
 use super::layout::{PageWriter, aligned, validity_bytes};
 use super::packing::Plan;
 use super::page::Page;
@@ -71,15 +72,30 @@ const SAVING_FACTOR: usize = 2;
 fn encode_floats(values: &ArrayRef, width: usize) -> EncodedChunk {
     let bytes = |pages: &[EncodedPage]| pages.iter().map(|page| page.bytes.len()).sum::<usize>();
     let bytes_wanted = values.len() * width / SAVING_FACTOR;
-    match alp::pages(values) {
-        Some(pages) if bytes(&pages) <= bytes_wanted => chunk(values, Encoding::Alp, pages),
-        Some(pages) => {
-            let floats = float::encode(values, width);
-            let is_smaller = bytes(&pages) <= bytes(&floats);
-            if is_smaller { chunk(values, Encoding::Alp, pages) } else { chunk(values, Encoding::Float, floats) }
+    let decimals = alp::pages(values);
+    let (encoding, pages, bytes_max) = match decimals {
+        Some(pages) if bytes(&pages) <= bytes_wanted => {
+            let bytes_max = bytes(&pages) / SAVING_FACTOR;
+            (Encoding::Alp, pages, bytes_max)
         }
-        None => chunk(values, Encoding::Float, float::encode(values, width)),
+        decimals => {
+            let floats = float::encode(values, width);
+            let (encoding, pages) = match decimals {
+                Some(decimals) if bytes(&decimals) <= bytes(&floats) => (Encoding::Alp, decimals),
+                _ => (Encoding::Float, floats),
+            };
+            let bytes_max = bytes(&pages) / 8 * 7;
+            (encoding, pages, bytes_max)
+        }
+    };
+    // Streams of bits are read from their beginning: they must be worth it.
+    if gorilla::estimated_bytes(values).is_some_and(|estimated| estimated <= bytes_max)
+        && let Some(streams) = gorilla::pages(values)
+        && bytes(&streams) <= bytes_max
+    {
+        return chunk(values, Encoding::Gorilla, streams);
     }
+    chunk(values, encoding, pages)
 }
 
 fn encode_integers(values: &ArrayRef, native: Native) -> Result<EncodedChunk> {

@@ -46,6 +46,7 @@ mod run_length;
 mod bits;
 mod float;
 mod alp;
+mod gorilla;
 mod arrow_buffers;
 mod strings;
 mod dictionary;
@@ -96,6 +97,8 @@ pub enum Encoding {
     Alp = 11,
     /// Delta of integers in any order, then packed.
     Steps = 12,
+    /// Floats XORed with the one before.
+    Gorilla = 13,
 }
 
 impl Encoding {
@@ -114,6 +117,7 @@ impl Encoding {
             10 => Encoding::Arrow,
             11 => Encoding::Alp,
             12 => Encoding::Steps,
+            13 => Encoding::Gorilla,
             _ => return None,
         })
     }
@@ -133,6 +137,7 @@ impl Encoding {
             Encoding::Arrow => "arrow",
             Encoding::Alp => "alp",
             Encoding::Steps => "steps",
+            Encoding::Gorilla => "gorilla",
         }
     }
 }

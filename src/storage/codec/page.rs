@@ -10,6 +10,7 @@ use super::dictionary::Dictionary;
 use super::float;
 use super::frame::{Frame, Target};
 use super::fsst_strings::FsstPage;
+use super::gorilla::GorillaPage;
 use super::layout::PageReader;
 use super::mask::Mask;
 use super::packed::Packed;
@@ -56,6 +57,9 @@ enum Body {
     /// Floats as integers, of 32 and of 64 bits.
     Alp32(AlpPage),
     Alp64(AlpPage),
+    /// Floats as streams of bits, of 32 and of 64 bits.
+    Gorilla32(GorillaPage),
+    Gorilla64(GorillaPage),
     /// Codes of a dictionary.
     Dictionary(Packed<i64>, Arc<Shared>),
     /// Compressed strings.
@@ -118,6 +122,8 @@ impl Page {
             }
             (Encoding::Alp, Physical::Float32) => Body::Alp32(AlpPage::open(&mut reader, rows)?),
             (Encoding::Alp, Physical::Float64) => Body::Alp64(AlpPage::open(&mut reader, rows)?),
+            (Encoding::Gorilla, Physical::Float32) => Body::Gorilla32(GorillaPage::open(&mut reader, rows)?),
+            (Encoding::Gorilla, Physical::Float64) => Body::Gorilla64(GorillaPage::open(&mut reader, rows)?),
             (Encoding::Lz4Strings, Physical::Bytes(text)) => {
                 Body::Array(strings::open(&mut reader, header, rows, text)?)
             }
@@ -165,6 +171,8 @@ impl Page {
                     (Body::RunLength(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
                     (Body::Alp32(page), Test::Integer(test)) => page.filter::<f32>(test, range, mask, at),
                     (Body::Alp64(page), Test::Integer(test)) => page.filter::<f64>(test, range, mask, at),
+                    (Body::Gorilla32(page), Test::Integer(test)) => page.filter::<f32>(test, range, mask, at),
+                    (Body::Gorilla64(page), Test::Integer(test)) => page.filter::<f64>(test, range, mask, at),
                     (Body::Dictionary(codes, shared), Test::Bytes(test)) => {
                         codes.filter(&dictionary(shared).code_test(test), range, mask, at);
                     }
@@ -224,6 +232,16 @@ impl Page {
             Body::Alp64(page) => {
                 if let Values::W8(out) = out.values() {
                     read_floats(page, range.clone(), mask, |value: f64| value.to_bits() as i64, out);
+                }
+            }
+            Body::Gorilla32(page) => {
+                if let Values::W4(out) = out.values() {
+                    read_streams(page, range.clone(), mask, |value: f32| value.to_bits() as i32, out);
+                }
+            }
+            Body::Gorilla64(page) => {
+                if let Values::W8(out) = out.values() {
+                    read_streams(page, range.clone(), mask, |value: f64| value.to_bits() as i64, out);
                 }
             }
             Body::Dictionary(codes, shared) => {
@@ -308,6 +326,19 @@ fn read_floats<F: Float, T>(
     range: Range<usize>,
     mask: Option<(&Mask, usize)>,
     map: impl Fn(F) -> T + Copy,
+    out: &mut Vec<T>,
+) {
+    match mask {
+        None if range.len() == 1 => out.push(map(page.get(range.start))),
+        _ => page.read(range, mask, map, out),
+    }
+}
+
+fn read_streams<F: Float, T>(
+    page: &GorillaPage,
+    range: Range<usize>,
+    mask: Option<(&Mask, usize)>,
+    map: impl Fn(F) -> T,
     out: &mut Vec<T>,
 ) {
     match mask {

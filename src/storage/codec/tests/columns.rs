@@ -262,6 +262,21 @@ pub(super) fn decimals(data_type: &DataType, nulls: Nulls, rows: usize, random: 
     of_doubles(data_type, values, nulls, random)
 }
 
+/// An array of measurements that wander and sometimes stay, in single precision, with a few floats of any kind among them.
+pub(super) fn measurements(data_type: &DataType, nulls: Nulls, rows: usize, random: &mut fastrand::Rng) -> ArrayRef {
+    let mut level = 20.0f32;
+    let mut value = || match random.u32(..300) {
+        0 => float(random),
+        1..=60 => f64::from(level),
+        _ => {
+            level += (random.f32() - 0.5) / 8.0;
+            f64::from(level)
+        }
+    };
+    let values = (0..rows).map(|_| value()).collect();
+    of_doubles(data_type, values, nulls, random)
+}
+
 fn of_doubles(data_type: &DataType, values: Vec<f64>, nulls: Nulls, random: &mut fastrand::Rng) -> ArrayRef {
     let nulls = nulls.buffer(values.len(), random);
     match data_type {

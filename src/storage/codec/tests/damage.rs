@@ -40,6 +40,8 @@ fn columns(random: &mut fastrand::Rng) -> Vec<ArrayRef> {
         floats(&DataType::Float64, Nulls::Some, 2500, random),
         decimals(&DataType::Float64, Nulls::Some, 2500, random),
         decimals(&DataType::Float32, Nulls::None, 9000, random),
+        measurements(&DataType::Float64, Nulls::Some, 2500, random),
+        measurements(&DataType::Float32, Nulls::None, 9000, random),
         uuids(Nulls::Some, 300, random),
     ];
     columns.extend(others(Nulls::Some, 200, random));

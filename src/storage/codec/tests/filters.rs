@@ -163,7 +163,7 @@ fn float_boolean_and_fixed_byte_filters_agree() {
     let mut random = fastrand::Rng::with_seed(13);
     for nulls in [Nulls::None, Nulls::Some, Nulls::All] {
         for data_type in [DataType::Float32, DataType::Float64] {
-            for values in [floats, decimals, decimals] {
+            for values in [floats, decimals, decimals, measurements] {
                 let values = values(&data_type, nulls, 3000, &mut random);
                 let strangers = floats(&data_type, Nulls::None, 10, &mut random);
                 let predicates = predicates(&values, &strangers, &mut random);

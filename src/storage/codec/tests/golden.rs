@@ -63,6 +63,13 @@ fn cases() -> Vec<(&'static str, ArrayRef)> {
             }))),
         ),
         (
+            "gorilla",
+            Arc::new(Float64Array::from_iter((0..rows).map(|row| {
+                let value = (row as f64 * 0.37).sin() as f32;
+                (!null_at(row)).then_some(if row % 50 < 3 { 1.5 } else { f64::from(value) })
+            }))),
+        ),
+        (
             "arrow",
             Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(
                 (0..20).map(|row: i32| (row % 4 != 1).then(|| (0..row % 3).map(Some).collect::<Vec<_>>())),
@@ -97,7 +104,7 @@ fn bytes_on_disk_are_the_golden_ones() {
         seen.insert(chunk.encoding.name());
         text += &dump(name, &chunk);
     }
-    assert_eq!(seen.len(), 12, "an encoding is missing: {seen:?}");
+    assert_eq!(seen.len(), 13, "an encoding is missing: {seen:?}");
     if std::env::var_os("LIGHTNING_REGENERATE").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/codec/tests/golden.txt");
         std::fs::write(path, &text).unwrap();
@@ -117,7 +124,7 @@ fn golden_bytes_are_read() {
         let (head, body) = section.split_once('\n').unwrap();
         let (golden_name, encoding) = head.split_once(": ").unwrap();
         assert_eq!(golden_name, name);
-        let encoding = (1..=12).filter_map(Encoding::from_tag).find(|e| e.name() == encoding).unwrap();
+        let encoding = (1..=13).filter_map(Encoding::from_tag).find(|e| e.name() == encoding).unwrap();
         let mut shared: Vec<Vec<u8>> = Vec::new();
         let mut pages: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut in_shared = false;

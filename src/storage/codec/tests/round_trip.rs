@@ -90,6 +90,7 @@ fn sizes_around_a_vector_are_read_back() {
         check(&booleans(Nulls::Some, rows, &mut random), &mut random);
         check(&floats(&DataType::Float64, Nulls::Rare, rows, &mut random), &mut random);
         check(&decimals(&DataType::Float64, Nulls::Rare, rows, &mut random), &mut random);
+        check(&measurements(&DataType::Float64, Nulls::Rare, rows, &mut random), &mut random);
         check(&strings(&DataType::Utf8View, Words::Text, Nulls::Rare, rows, &mut random), &mut random);
         check(&strings(&DataType::Utf8View, Words::Few, Nulls::None, rows, &mut random), &mut random);
     }
@@ -130,7 +131,7 @@ fn floats_booleans_and_fixed_bytes_are_read_back() {
     for nulls in NULLS {
         for rows in SIZES {
             for data_type in [DataType::Float32, DataType::Float64] {
-                for values in [floats, decimals] {
+                for values in [floats, decimals, measurements] {
                     let encoding = check(&values(&data_type, nulls, rows, &mut random), &mut random);
                     seen.insert((data_type.clone(), encoding.name()));
                 }
