@@ -167,6 +167,14 @@ impl DeadRows {
         added
     }
 
+    /// Forgets the blocks of a segment.
+    pub(crate) fn remove_segment(&mut self, segment: SegmentId) {
+        let blocks = self.blocks.range(BlockId::Stored(segment, 0)..=BlockId::Stored(segment, u32::MAX));
+        for block in blocks.map(|(block, _)| *block).collect::<Vec<_>>() {
+            self.remove(block);
+        }
+    }
+
     /// Forgets a block.
     pub(crate) fn remove(&mut self, block: BlockId) -> Option<Arc<DeadMask>> {
         let mask = self.blocks.remove(&block)?;

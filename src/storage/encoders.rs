@@ -2,13 +2,16 @@
 //!
 //! [`Encoders`] is a small pool with a bounded queue; a job that panics is contained and reported to whoever gave it.
 //! A [`SegmentSink`] takes blocks of rows in order; each is sorted, encoded on the pool, and written in the order given, by
-//! whichever encoder finds the next one ready, so no thread waits for another to write. Files are rolled at a bounded size.
+//! whichever encoder finds the next one ready, so no thread waits for another to write. Files are rolled at a bounded size, and each has
+//! blocks of one partition.
 //! A sink that is dropped or fails leaves no file behind.
 
 use crate::budget::Reservation;
 use crate::context::{Context, Overdraft};
+use crate::dead::BlockId;
 use crate::error::{Error, Result};
 use crate::mem::{batch_bytes, concat};
+use crate::partition::Partition;
 use crate::segment::{EncodedBlock, SegmentMeta, SegmentWriter, encode_block};
 use crate::sort::sort_by_key;
 use crate::stored::StoredSegment;
@@ -25,6 +28,8 @@ use std::thread::JoinHandle;
 const SEGMENT_BLOCKS_MAX: usize = 16;
 /// A segment file that has reached this size takes no more blocks.
 const SEGMENT_BYTES: u64 = 256 << 20;
+/// Segment files that are written at a time, each of a partition.
+const SEGMENTS_OPEN_MAX: usize = 8;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -95,17 +100,27 @@ struct State {
     /// Number of the block to write next.
     next: u64,
     /// Encoded, waiting for their turn.
-    ready: BTreeMap<u64, EncodedBlock>,
+    ready: BTreeMap<u64, (Partition, EncodedBlock)>,
     writing: bool,
-    open: Option<OpenSegment>,
-    finished: Vec<Arc<StoredSegment>>,
+    /// Where the next blocks go, oldest first.
+    open: Vec<OpenSegment>,
+    written: Written,
     failed: Option<Error>,
 }
 
 #[derive(Debug)]
 struct OpenSegment {
+    partition: Partition,
     writer: SegmentWriter,
     blocks: usize,
+}
+
+/// What a sink has made.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) segments: Vec<Arc<StoredSegment>>,
+    /// The blocks in the order given, with their rows.
+    pub(crate) blocks: Vec<(BlockId, usize)>,
 }
 
 impl SegmentSink {
@@ -131,14 +146,14 @@ impl SegmentSink {
         SegmentSink { shared: Arc::new(shared), encoders: encoders.clone(), next: 0 }
     }
 
-    /// Encodes `rows`, together one block, behind the blocks before. Waits while too many are on their way.
-    pub(crate) fn push(&mut self, rows: Vec<RecordBatch>) -> Result<()> {
+    /// Encodes `rows` of `partition`, together one block, behind the blocks before. Waits while too many are on their way.
+    pub(crate) fn push(&mut self, rows: Vec<RecordBatch>, partition: Partition) -> Result<()> {
         let bytes = rows.iter().map(batch_bytes).sum();
         let overdraft = self.admit(bytes)?;
         let (shared, number) = (self.shared.clone(), self.next);
         self.next += 1;
         self.encoders.submit(Box::new(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| shared.encode(number, rows)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| shared.encode(number, rows, partition)));
             let outcome = outcome.unwrap_or_else(|_| Err(Error::Unsupported("an encoder failed unexpectedly".into())));
             shared.done(bytes, outcome);
             drop(overdraft);
@@ -179,8 +194,8 @@ impl SegmentSink {
         Ok(overdraft)
     }
 
-    /// The segments, all their files and names durable.
-    pub(crate) fn finish(self) -> Result<Vec<Arc<StoredSegment>>> {
+    /// What was written, all files and names durable.
+    pub(crate) fn finish(self) -> Result<Written> {
         let mut state = self.shared.state.lock();
         while state.outstanding > 0 {
             self.shared.changed.wait(&mut state);
@@ -188,14 +203,14 @@ impl SegmentSink {
         if let Some(error) = state.failed.clone() {
             return Err(error);
         }
-        let open = state.open.take();
-        let mut segments = std::mem::take(&mut state.finished);
+        let open = std::mem::take(&mut state.open);
+        let mut written = std::mem::take(&mut state.written);
         drop(state);
-        if let Some(open) = open {
-            segments.push(self.shared.close(open)?);
+        for open in open {
+            written.segments.push(self.shared.close(open)?);
         }
         self.shared.context.sync_segments()?;
-        Ok(segments)
+        Ok(written)
     }
 }
 
@@ -208,7 +223,7 @@ impl Drop for SegmentSink {
 
 impl Shared {
     /// Encodes a block and writes all that are ready, unless another encoder is at it.
-    fn encode(&self, number: u64, rows: Vec<RecordBatch>) -> Result<()> {
+    fn encode(&self, number: u64, rows: Vec<RecordBatch>, partition: Partition) -> Result<()> {
         if self.state.lock().failed.is_some() {
             return Ok(());
         }
@@ -218,23 +233,24 @@ impl Shared {
         let block = encode_block(key, &batch, None)?;
         drop(batch);
         let mut state = self.state.lock();
-        state.ready.insert(number, block);
+        state.ready.insert(number, (partition, block));
         if state.writing {
             return Ok(());
         }
         state.writing = true;
         loop {
             let next = state.next;
-            let Some(block) = state.ready.remove(&next) else { break };
-            let open = state.open.take();
+            let Some((partition, block)) = state.ready.remove(&next) else { break };
+            let mut open = std::mem::take(&mut state.open);
             drop(state);
-            let written = self.write(open, block);
+            let written = self.write(&mut open, partition, block);
             state = self.state.lock();
             state.next += 1;
             match written {
-                Ok((open, finished)) => {
+                Ok(Written { segments, blocks }) => {
                     state.open = open;
-                    state.finished.extend(finished);
+                    state.written.segments.extend(segments);
+                    state.written.blocks.extend(blocks);
                 }
                 Err(error) => {
                     state.writing = false;
@@ -249,24 +265,30 @@ impl Shared {
         Ok(())
     }
 
-    fn write(
-        &self,
-        open: Option<OpenSegment>,
-        block: EncodedBlock,
-    ) -> Result<(Option<OpenSegment>, Option<Arc<StoredSegment>>)> {
-        let mut open = match open {
-            Some(open) => open,
-            None => self.create()?,
+    /// Writes a block to the file of its partition; which block it is, and the segments that take no more.
+    fn write(&self, open: &mut Vec<OpenSegment>, partition: Partition, block: EncodedBlock) -> Result<Written> {
+        let mut written = Written::default();
+        let at = match open.iter().position(|open| open.partition == partition) {
+            Some(at) => at,
+            None => {
+                if open.len() == SEGMENTS_OPEN_MAX {
+                    written.segments.push(self.close(open.remove(0))?);
+                }
+                open.push(self.create(partition)?);
+                open.len() - 1
+            }
         };
-        open.writer.append(block)?;
-        open.blocks += 1;
-        if open.blocks < SEGMENT_BLOCKS_MAX && open.writer.bytes() < SEGMENT_BYTES {
-            return Ok((Some(open), None));
+        let segment = &mut open[at];
+        written.blocks.push((BlockId::Stored(segment.writer.id(), segment.blocks as u32), block.rows()));
+        segment.writer.append(block)?;
+        segment.blocks += 1;
+        if segment.blocks == SEGMENT_BLOCKS_MAX || segment.writer.bytes() >= SEGMENT_BYTES {
+            written.segments.push(self.close(open.remove(at))?);
         }
-        Ok((None, Some(self.close(open)?)))
+        Ok(written)
     }
 
-    fn create(&self) -> Result<OpenSegment> {
+    fn create(&self, partition: Partition) -> Result<OpenSegment> {
         let (context, table) = (&self.context, &self.table);
         let writer = SegmentWriter::create(
             context.vfs.clone(),
@@ -276,12 +298,15 @@ impl Shared {
             table.schema.clone(),
             &table.key,
         )?;
-        Ok(OpenSegment { writer, blocks: 0 })
+        Ok(OpenSegment { partition, writer, blocks: 0 })
     }
 
     fn close(&self, open: OpenSegment) -> Result<Arc<StoredSegment>> {
         let meta: SegmentMeta = open.writer.finish()?;
-        Ok(StoredSegment::written(&self.context, meta))
+        let stored = StoredSegment::written(&self.context, meta);
+        // Known from here on, so that the line need not read it.
+        stored.range(&self.table)?;
+        Ok(stored)
     }
 
     fn done(&self, bytes: usize, outcome: Result<()>) {
@@ -294,8 +319,8 @@ impl Shared {
         if state.failed.is_some() {
             state.ready.clear();
             if !state.writing {
-                state.open = None;
-                state.finished.clear();
+                state.open.clear();
+                state.written = Written::default();
             }
         }
         drop(state);

@@ -23,6 +23,7 @@ use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
 use crate::layout::Layout;
 use crate::line::Line;
 use crate::manifest::{Manifest, ManifestEdit, SegmentRecord};
+use crate::partition::Partition;
 use crate::rewrite::{Rewrite, Rewritten};
 use crate::runs;
 use crate::scan::BlockSource;
@@ -30,6 +31,7 @@ use crate::seal::{Sealed, Unflushed};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::stored::{Origin, StoredSegment};
 use crate::table::Table;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -158,7 +160,7 @@ impl Flusher {
     }
 
     fn write_rows(&self, sealed: &Sealed) -> Result<Rewritten> {
-        let Some(layout) = &sealed.layout else { return Ok(Rewritten::nothing(vec![])) };
+        let Some(layout) = &sealed.layout else { return Ok(Rewritten::nothing()) };
         let blocks = layout.sealed.blocks.iter().map(|block| BlockSource::mem(block).without(&layout.dead));
         let rewritten = self.rewrite(&layout.table, blocks.collect())?;
         let begin = sealed.since.map_or(Timestamp(sealed.lsn.0), |lsn| Timestamp(lsn.0));
@@ -169,10 +171,8 @@ impl Flusher {
     /// Writes the live rows of `blocks` to new segments, in key order.
     fn rewrite(&self, table: &Arc<Table>, blocks: Vec<BlockSource>) -> Result<Rewritten> {
         let account = self.context.budget.register("flush");
-        let mut sink = SegmentSink::unrefusable(&self.context, &self.encoders, table);
-        let rewrite = Rewrite::new(blocks);
-        let origins = rewrite.run(table, self.piece_rows(table), &account, |rows| sink.push(vec![rows]))?;
-        Ok(if origins.is_empty() { origins.written(vec![]) } else { origins.written(sink.finish()?) })
+        let sink = SegmentSink::unrefusable(&self.context, &self.encoders, table);
+        Rewrite::new(blocks).run(table, self.piece_rows(table), &account, sink)
     }
 
     /// Rows of `table` that may be held at a time while it is rewritten: a block at least.
@@ -321,9 +321,10 @@ impl Flusher {
     fn compact(&mut self, table: TableId, dead_share: u64) -> Result<()> {
         let version = self.line.published();
         let Some(layout) = version.tables.get(&table) else { return Ok(()) };
-        let small = self.small_segments(table, layout)?;
-        if small.len() >= MERGE_SEGMENTS {
-            self.replace(table, layout, small)?;
+        for small in self.small_segments(table, layout)? {
+            if small.len() >= MERGE_SEGMENTS {
+                self.replace(table, layout, small)?;
+            }
         }
         for _ in 0..MERGES_MAX {
             let version = self.line.published();
@@ -358,9 +359,10 @@ impl Flusher {
         self.advance_checkpoint()?;
         let version = self.line.published();
         let Some(layout) = version.tables.get(&table) else { return Ok(()) };
-        let small = self.small_segments(table, layout)?;
-        if small.len() > 1 {
-            self.replace(table, layout, small)?;
+        for small in self.small_segments(table, layout)? {
+            if small.len() > 1 {
+                self.replace(table, layout, small)?;
+            }
         }
         let version = self.line.published();
         let Some(layout) = version.tables.get(&table) else { return Ok(()) };
@@ -416,21 +418,22 @@ impl Flusher {
         Ok(())
     }
 
-    /// Segments of less than a block that the manifest knows, as many as fit into memory together.
-    fn small_segments(&self, table: TableId, layout: &Layout) -> Result<Vec<Arc<StoredSegment>>> {
-        let mut bytes_left = self.context.mem_bytes_max() as u64;
-        let mut small = vec![];
+    /// Segments of less than a block that the manifest knows, by partition, of each as many as fit into memory together.
+    fn small_segments(&self, table: TableId, layout: &Layout) -> Result<Vec<Vec<Arc<StoredSegment>>>> {
+        let bytes_max = self.context.mem_bytes_max() as u64;
+        let mut small: BTreeMap<Partition, (u64, Vec<Arc<StoredSegment>>)> = BTreeMap::new();
         for stored in self.known_segments(table, layout) {
             if stored.reference.rows >= BLOCK_ROWS_MAX as u64 {
                 continue;
             }
             let raw_bytes: u64 = stored.segment.summary()?.columns.iter().map(|column| column.raw_bytes).sum();
-            if raw_bytes <= bytes_left {
-                bytes_left -= raw_bytes;
-                small.push(stored);
+            let (bytes, segments) = small.entry(stored.partition(&layout.table)?).or_default();
+            if *bytes + raw_bytes <= bytes_max {
+                *bytes += raw_bytes;
+                segments.push(stored);
             }
         }
-        Ok(small)
+        Ok(small.into_values().map(|(_, segments)| segments).collect())
     }
 }
 

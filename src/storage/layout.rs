@@ -18,6 +18,7 @@ use crate::stored::{Blocks, SegmentList, StoredSegment};
 use crate::table::{Table, TableInfo};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
 /// What a commit, or a transaction so far, changes in a table.
@@ -27,6 +28,8 @@ pub(crate) struct LayoutChange<'a> {
     /// The same rows as a delta tree takes them, if it does.
     pub(crate) delta_rows: Option<&'a Arc<DeltaRows>>,
     pub(crate) segments: &'a [Arc<StoredSegment>],
+    /// Segments with all rows in one of these ranges go, before anything else.
+    pub(crate) cuts: &'a [RangeInclusive<i64>],
     /// Rows of blocks that are deleted.
     pub(crate) dead: &'a DeadRows,
     /// Keys of rows of the delta tree that are deleted.
@@ -216,9 +219,14 @@ impl Layout {
     /// This layout with a change. For a commit the delta tree is changed, too, also if this fails then:
     /// [`Layout::take_back`] makes up for it.
     pub(crate) fn change(&self, change: LayoutChange<'_>, purpose: Purpose<'_>) -> Result<Arc<Layout>> {
-        let mut new = Layout { stored: self.stored_with(change.segments), ..self.copy() };
+        let mut new = self.copy();
+        change.cuts.iter().for_each(|range| new.cut(range));
+        new.stored = new.stored_with(change.segments);
         for (block, mask) in change.dead.blocks() {
-            new.dead.extend(block, mask);
+            // What was deleted one by one may have been cut as well.
+            if change.cuts.is_empty() || new.has_block(block) || change.rows.blocks.iter().any(|own| own.id == block) {
+                new.dead.extend(block, mask);
+            }
         }
         match purpose {
             Purpose::Overlay => {
@@ -232,6 +240,17 @@ impl Layout {
             }
         }
         Ok(Arc::new(new))
+    }
+
+    /// Takes out the segments with all rows in `range`.
+    fn cut(&mut self, range: &RangeInclusive<i64>) {
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            self.stored.segments.iter().cloned().partition(|segment| segment.is_within(range));
+        if gone.is_empty() {
+            return;
+        }
+        gone.iter().for_each(|segment| self.dead.remove_segment(segment.reference.id));
+        self.stored = SegmentList::new(kept);
     }
 
     /// Changes the delta tree; whether it took the new rows.

@@ -49,6 +49,7 @@ mod recent;
 
 // Tables, the log and the manifest.
 mod row;
+mod partition;
 mod table;
 mod wal;
 mod manifest;
@@ -99,9 +100,10 @@ pub use line::WalStatus;
 pub use locking::{IfLocked, Locking};
 pub use locks::{KeyMode, LockInfo, LockMode, LockOwner, TableMode, Waker};
 pub use lookup::KeyRows;
+pub use partition::{PartitionBy, PartitionWidth};
 pub use predicate::{CompareOp, DynamicConditions, DynamicFilter, Predicate, RowFilter};
 pub use scan::{Scan, ScanMetrics, ScanReader, ScanSpec};
-pub use snapshot::{BlockInfo, Snapshot};
+pub use snapshot::{BlockInfo, SegmentRange, Snapshot};
 pub use statistics::{ColumnStatistics, TableStatistics};
 pub use table::{TableDefinition, TableInfo};
 pub use transaction::{Appender, Savepoint, Submission, Transaction};

@@ -21,10 +21,10 @@ use crate::locks::{LockOwner, Waker};
 use crate::reads::{History, Reads, Registration};
 use crate::recent::Footprint;
 use crate::record;
-use crate::stored::Origin;
+use crate::stored::{Origin, StoredSegment};
 use crate::version::{Tables, Version};
 use crate::wal::{PAYLOAD_BYTES_MAX, RecordRef, Wal};
-use crate::writes::{Claim, WriteSet};
+use crate::writes::{Claim, TableWrites, WriteSet};
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use parking_lot::Mutex;
@@ -489,9 +489,14 @@ impl LineState {
 
 /// Segments that `writes`, the record at `lsn`, take out of `before`.
 fn removed_segments(lsn: Lsn, writes: &WriteSet, before: &Tables) -> Vec<Removed> {
-    let ended = writes.tables.iter().filter(|(_, writes)| writes.dropped || writes.truncated);
-    let segments = ended.filter_map(|(id, _)| Some((*id, before.get(id)?.stored.segments.clone())));
-    segments.map(|(table, segments)| Removed { table, lsn, segments }).collect()
+    let removed = |(&table, writes): (&TableId, &TableWrites)| {
+        let is_removed = |segment: &&Arc<StoredSegment>| {
+            writes.dropped || writes.truncated || writes.cuts.iter().any(|range| segment.is_within(range))
+        };
+        let segments = before.get(&table)?.stored.segments.iter().filter(is_removed).cloned().collect();
+        Some(Removed { table, lsn, segments })
+    };
+    writes.tables.iter().filter_map(removed).collect()
 }
 
 /// Adds the commits that wait to `group`; the request that ended it, if one did.

@@ -241,7 +241,7 @@ impl Committed {
         let mut committed = Committed { at, bytes: 0, tables: BTreeMap::new() };
         for (id, writes) in &writes.tables {
             let table = writes.table.clone();
-            let is_all = writes.truncated || writes.dropped || !writes.segments.is_empty();
+            let is_all = writes.truncated || writes.dropped || !writes.cuts.is_empty() || !writes.segments.is_empty();
             let mut written = Written { table, is_all, deleted: vec![], inserted: vec![] };
             if !is_all {
                 written.list(&writes.deleted, &writes.rows)?;

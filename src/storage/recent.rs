@@ -60,7 +60,8 @@ impl RecentWrites {
                 continue;
             }
             let keys = writes.deleted.rows + writes.rows.rows;
-            let is_large = writes.truncated || !writes.segments.is_empty() || keys > LISTED_KEYS_MAX;
+            let is_large =
+                writes.truncated || !writes.cuts.is_empty() || !writes.segments.is_empty() || keys > LISTED_KEYS_MAX;
             match is_large || writes.table.encoder.is_none() {
                 true => footprint.tables.push(*id),
                 false => self.list(*id, writes, &mut footprint.hashes)?,

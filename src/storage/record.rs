@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! record   version u8 = 3 · tables u32 · per table:
-//! table    id u64 · schema version u32 · flags u8 (1 created, 2 dropped, 4 truncated) · next row number i64
-//!          · [created: definition, sized]
+//! table    id u64 · schema version u32 · flags u8 (1 created, 2 dropped, 4 truncated, 8 cut) · next row number i64
+//!          · [created: definition, sized] · [cut: ranges u32 · per range: first i64 · last i64]
 //!          · keys of deleted rows: batches u32 · per batch: form u8 · batch, sized
 //!          · new rows: the same
 //!          · segments u32 · per segment: id u64 · file bytes u64 · rows u64
@@ -12,7 +12,8 @@
 //!
 //! Integers are little-endian; *sized* is a length (u32) and that many bytes. A batch is an Arrow record batch (form 0), rows as a delta tree has
 //! them (1), or keys as bytes (2), the last two sized, one behind the other. Version 2 has Arrow alone and no forms. Batches carry final values and no
-//! schema: it is the table's, or that of its key, made by this record or an earlier one. Deleted rows are named by key, wherever they are by
+//! schema: it is the table's, or that of its key, made by this record or an earlier one. A cut takes out the segments with all rows in a range of
+//! values of the column that parts the rows; other rows in it are among the deleted ones. Deleted rows are named by key, wherever they are by
 //! then; a key that is not there was deleted by a later record that segments reflect already. The frame around a record has the checksum.
 
 use crate::batch_bytes::{batch_from_bytes, batch_to_bytes};
@@ -36,6 +37,7 @@ const VERSION_OF_ARROW: u8 = 2;
 const CREATED: u8 = 1;
 const DROPPED: u8 = 2;
 const TRUNCATED: u8 = 4;
+const CUT: u8 = 8;
 const ARROW: u8 = 0;
 const ROWS: u8 = 1;
 const KEYS: u8 = 2;
@@ -53,11 +55,19 @@ pub(crate) fn encode(writes: &WriteSet) -> Result<Vec<u8>> {
 fn encode_table(writes: &TableWrites, out: &mut Vec<u8>) -> Result<()> {
     out.extend(writes.table.id.0.to_le_bytes());
     out.extend(writes.table.schema_version.to_le_bytes());
-    let flags = [(writes.created, CREATED), (writes.dropped, DROPPED), (writes.truncated, TRUNCATED)];
+    let is_cut = !writes.cuts.is_empty();
+    let flags = [(writes.created, CREATED), (writes.dropped, DROPPED), (writes.truncated, TRUNCATED), (is_cut, CUT)];
     out.push(flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum());
     out.extend(writes.table.next_row().to_le_bytes());
     if writes.created {
         put_sized(&writes.table.definition.to_bytes()?, out)?;
+    }
+    if is_cut {
+        out.extend((writes.cuts.len() as u32).to_le_bytes());
+        for range in &writes.cuts {
+            out.extend(range.start().to_le_bytes());
+            out.extend(range.end().to_le_bytes());
+        }
     }
     match &writes.table.encoder {
         Some(encoder) => {
@@ -176,6 +186,8 @@ fn decode_table(
     let flags = input.u8()?;
     let next_row = input.u64()? as i64;
     let created = if flags & CREATED != 0 { Some(input.sized()?) } else { None };
+    let cuts = if flags & CUT != 0 { input.u32()? } else { 0 };
+    let cuts = (0..cuts).map(|_| Ok(input.u64()? as i64..=input.u64()? as i64)).collect::<Result<Vec<_>>>()?;
     let keys = (0..input.u32()?).map(|_| input.batch()).collect::<Result<Vec<_>>>()?;
     let batches = (0..input.u32()?).map(|_| input.batch()).collect::<Result<Vec<_>>>()?;
     let mut dead = DeadRows::default();
@@ -203,6 +215,7 @@ fn decode_table(
         created: is_created,
         dropped: flags & DROPPED != 0,
         truncated: flags & TRUNCATED != 0,
+        cuts,
         rows,
         segments,
         deleted,
@@ -347,6 +360,18 @@ mod tests {
         assert_eq!(after.segments[0].origin(), Some(Origin { begin: Timestamp(5), lsn: Lsn(5) }));
         let skipped = decode(&payload, Lsn(5), &Version::default(), &context, &|_| true).unwrap();
         assert!(skipped.is_empty());
+    }
+
+    #[test]
+    fn cuts_round_trip() {
+        let context = context();
+        let mut writes = example(&context);
+        let ranges = vec![i64::MIN..=-5, 0..=i64::MAX];
+        writes.tables.values_mut().for_each(|writes| writes.cuts = ranges.clone());
+        let payload = encode(&writes).unwrap();
+        let back = decode(&payload, Lsn(5), &Version::default(), &context, &|_| false).unwrap();
+        assert_eq!(back.tables[&TableId(2000)].cuts, ranges);
+        assert_eq!(back.tables[&TableId(2000)].rows.rows, 2);
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //! Rows are read as they are at one moment, sorted and written. While that goes on, commits may delete some of them where they
 //! are still listed. The old place of each new row is remembered, so that such marks find their rows in the new blocks.
 //!
-//! Sorted blocks are cut along keys into pieces, so that runs of any size are merged in little memory.
+//! Sorted blocks are cut along keys into pieces, so that runs of any size are merged in little memory. Rows of each partition go to blocks of their own,
+//! those of partitions with few rows together to the last ones.
 
 use crate::budget::Reservation;
 use crate::dead::{BlockId, DeadMask, DeadRows};
+use crate::encoders::{SegmentSink, Written};
 use crate::error::Result;
 use crate::lookup::{columns_of, cut};
+use crate::partition::{PARTITION_ROWS_MIN, Partition};
 use crate::scan::{BlockRows, BlockSource, Scan, ScanSource, ScanSpec, place, place_parts};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::sort::sort_by_key;
@@ -18,7 +21,7 @@ use crate::{Timestamp, mem};
 use arrow::array::{AsArray, BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,18 +31,25 @@ pub(crate) struct Rewrite {
     blocks: Vec<BlockSource>,
 }
 
-/// Where each row in new order was: a place in the blocks.
-#[derive(Debug)]
-pub(crate) struct Origins {
-    blocks: Vec<BlockSource>,
-    places: Vec<u64>,
-}
-
 /// Segments with the rows of older blocks.
 #[derive(Debug)]
 pub(crate) struct Rewritten {
     pub(crate) segments: Vec<Arc<StoredSegment>>,
-    origin: Option<Origins>,
+    /// The older blocks.
+    old: Vec<BlockSource>,
+    /// Where each row in new order was: a place in the older blocks.
+    places: Vec<u64>,
+    /// The first row of each new block in that order.
+    new: Vec<(usize, BlockId)>,
+}
+
+/// Rows on their way into blocks, each with its place.
+struct Blocks<'a> {
+    table: &'a Table,
+    sink: SegmentSink,
+    /// Of each partition, in key order, what does not fill a block.
+    rest: BTreeMap<Partition, RecordBatch>,
+    places: Vec<u64>,
 }
 
 /// Rows of blocks that are read together: those of one range of keys, as a range of rows in each block.
@@ -51,16 +61,16 @@ impl Rewrite {
         Rewrite { blocks }
     }
 
-    /// Gives the rows alive to `write` in key order, as batches that are full blocks but for the last one. Where blocks are sorted, about
+    /// Writes the rows alive to `sink` in key order, as full blocks but for the last one of each partition. Where blocks are sorted, about
     /// `piece_rows` rows are held at a time, paid from `account`.
     pub(crate) fn run(
         self,
         table: &Table,
         piece_rows: usize,
         account: &Reservation,
-        mut write: impl FnMut(RecordBatch) -> Result<()>,
-    ) -> Result<Origins> {
-        let (mut places, mut rest) = (vec![], None::<RecordBatch>);
+        sink: SegmentSink,
+    ) -> Result<Rewritten> {
+        let mut blocks = Blocks { table, sink, rest: BTreeMap::new(), places: vec![] };
         let pieces = self.pieces(table, piece_rows)?;
         let last = pieces.as_ref().map_or(0, |pieces| pieces.len().saturating_sub(1));
         for number in 0..=last {
@@ -68,25 +78,16 @@ impl Rewrite {
                 Some(pieces) => self.read_piece(table, &pieces[number])?,
                 None => self.read_all(table)?,
             };
-            let Some(mut batch) = batch else { continue };
+            let Some(batch) = batch else { continue };
             let bytes = mem::batch_bytes(&batch);
             account.grow(bytes);
-            batch = sort_by_key(batch, &table.key)?;
-            let of_batch = batch.remove_column(batch.num_columns() - 1);
-            places.extend_from_slice(of_batch.as_primitive::<UInt64Type>().values());
-            batch = RecordBatch::try_new(table.schema.clone(), batch.columns().to_vec())?;
-            if let Some(before) = rest.take() {
-                batch = mem::concat(&[before, batch])?;
+            for (partition, rows) in table.split(batch)? {
+                blocks.add(partition, sort_by_key(rows, &table.key)?)?;
             }
-            let full = batch.num_rows() / BLOCK_ROWS_MAX;
-            (0..full).try_for_each(|block| write(batch.slice(block * BLOCK_ROWS_MAX, BLOCK_ROWS_MAX)))?;
-            let left = batch.num_rows() - full * BLOCK_ROWS_MAX;
-            // A copy, that the rest does not keep all of the batch.
-            rest = (left > 0).then(|| mem::concat(&[batch.slice(full * BLOCK_ROWS_MAX, left)])).transpose()?;
             account.shrink(bytes);
         }
-        rest.map_or(Ok(()), write)?;
-        Ok(Origins { blocks: self.blocks, places })
+        let (places, written) = blocks.finish()?;
+        Ok(Rewritten::new(self.blocks, places, written))
     }
 
     /// All rows alive and their places; `None` when there are none.
@@ -159,30 +160,76 @@ impl Rewrite {
     }
 }
 
-impl Origins {
-    /// Whether there is no row alive.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+impl Blocks<'_> {
+    /// Adds rows behind those of the same partition.
+    fn add(&mut self, partition: Partition, mut rows: RecordBatch) -> Result<()> {
+        if let Some(before) = self.rest.remove(&partition) {
+            rows = mem::concat(&[before, rows])?;
+        }
+        let full = rows.num_rows() / BLOCK_ROWS_MAX;
+        for block in 0..full {
+            self.write(partition, rows.slice(block * BLOCK_ROWS_MAX, BLOCK_ROWS_MAX))?;
+        }
+        let left = rows.num_rows() - full * BLOCK_ROWS_MAX;
+        if left > 0 {
+            // A copy, that the rest does not keep all of the batch.
+            self.rest.insert(partition, mem::concat(&[rows.slice(full * BLOCK_ROWS_MAX, left)])?);
+        }
+        Ok(())
     }
 
-    /// What came of the rows, cut into full blocks in order and written to `segments`.
-    pub(crate) fn written(self, segments: Vec<Arc<StoredSegment>>) -> Rewritten {
-        Rewritten { segments, origin: Some(self) }
+    fn write(&mut self, partition: Partition, mut rows: RecordBatch) -> Result<()> {
+        let places = rows.remove_column(rows.num_columns() - 1);
+        self.places.extend_from_slice(places.as_primitive::<UInt64Type>().values());
+        self.sink.push(vec![RecordBatch::try_new(self.table.schema.clone(), rows.columns().to_vec())?], partition)
+    }
+
+    /// Writes what is left; the places of all rows, and where they went.
+    fn finish(mut self) -> Result<(Vec<u64>, Written)> {
+        let rest = std::mem::take(&mut self.rest);
+        let is_alone = rest.len() == 1;
+        let mut few = vec![];
+        for (partition, rows) in rest {
+            match is_alone || rows.num_rows() >= PARTITION_ROWS_MIN {
+                true => self.write(partition, rows)?,
+                false => few.push(rows),
+            }
+        }
+        if !few.is_empty() {
+            let together = sort_by_key(mem::concat(&few)?, &self.table.key)?;
+            for start in (0..together.num_rows()).step_by(BLOCK_ROWS_MAX) {
+                let rows = (together.num_rows() - start).min(BLOCK_ROWS_MAX);
+                self.write(None, together.slice(start, rows))?;
+            }
+        }
+        // Nothing was written: no file, and nothing to be made durable.
+        let written = if self.places.is_empty() { Written::default() } else { self.sink.finish()? };
+        Ok((self.places, written))
     }
 }
 
 impl Rewritten {
-    /// What came of blocks without a live row.
-    pub(crate) fn nothing(rewrite_of: Vec<BlockSource>) -> Rewritten {
-        Origins { blocks: rewrite_of, places: vec![] }.written(vec![])
+    fn new(old: Vec<BlockSource>, places: Vec<u64>, written: Written) -> Rewritten {
+        let mut first = 0;
+        let starts = written.blocks.into_iter().map(|(block, rows)| {
+            let start = first;
+            first += rows;
+            (start, block)
+        });
+        let new = starts.collect();
+        Rewritten { segments: written.segments, old, places, new }
+    }
+
+    /// What came of no blocks.
+    pub(crate) fn nothing() -> Rewritten {
+        Rewritten::new(vec![], vec![], Written::default())
     }
 
     /// The deleted rows of a table after the new blocks have taken the place of the old ones, when they are `dead` now.
     pub(crate) fn carry_over(&self, dead: &DeadRows) -> DeadRows {
         let mut all = dead.clone();
-        let Some(origin) = &self.origin else { return all };
         let mut late = HashSet::new();
-        for (number, block) in origin.blocks.iter().enumerate() {
+        for (number, block) in self.old.iter().enumerate() {
             let Some(mask) = all.remove(block.id) else { continue };
             let known = |row: &usize| block.dead.as_ref().is_some_and(|dead: &Arc<DeadMask>| dead.contains(*row));
             late.extend(mask.iter().filter(|row| !known(row)).map(|row| (number, row)));
@@ -190,9 +237,9 @@ impl Rewritten {
         if late.is_empty() {
             return all;
         }
-        for (row, place) in origin.places.iter().enumerate() {
+        for (row, place) in self.places.iter().enumerate() {
             let (number, old_row) = place_parts(*place);
-            if late.contains(&(number, origin.blocks[number].number(old_row)))
+            if late.contains(&(number, self.old[number].number(old_row)))
                 && let Some((block, row)) = self.place_of(row)
             {
                 all.insert(block, row);
@@ -201,16 +248,10 @@ impl Rewritten {
         all
     }
 
-    /// The block and row that row `row` in key order went to: all blocks but the last are full.
-    fn place_of(&self, mut row: usize) -> Option<(BlockId, usize)> {
-        for stored in &self.segments {
-            let rows = stored.reference.rows as usize;
-            if row < rows {
-                let block = BlockId::Stored(stored.reference.id, (row / BLOCK_ROWS_MAX) as u32);
-                return Some((block, row % BLOCK_ROWS_MAX));
-            }
-            row -= rows;
-        }
-        None
+    /// The block that row `row` in new order went to, and where in it.
+    fn place_of(&self, row: usize) -> Option<(BlockId, usize)> {
+        let at = self.new.partition_point(|(first, _)| *first <= row).checked_sub(1)?;
+        let (first, block) = self.new[at];
+        Some((block, row - first))
     }
 }

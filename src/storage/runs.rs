@@ -2,9 +2,11 @@
 //!
 //! A key is looked for in every block that can have it, so lookups cost as much as blocks lie over one another. Segments are merged by
 //! size tiers, as in log-structured merge trees: where [`DEPTH_MAX`] blocks of segments of about one size lie over one key, those segments become
-//! one, which is of the next tier. So a row is rewritten once a tier, and at most `DEPTH_MAX` blocks a tier lie over any key.
+//! one, which is of the next tier. So a row is rewritten once a tier, and at most `DEPTH_MAX` blocks a tier lie over any key. Those of different partitions are
+//! looked at apart: a key that has the column that parts them is in one.
 
 use crate::error::Result;
+use crate::partition::Partition;
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::stored::StoredSegment;
 use crate::table::Table;
@@ -21,6 +23,7 @@ struct Run {
     /// How many of its blocks lie over one key at most.
     depth: usize,
     tier: u32,
+    partition: Partition,
 }
 
 /// Segments that lie over one another, together.
@@ -36,7 +39,8 @@ pub(crate) fn too_deep(table: &Table, segments: &[Arc<StoredSegment>]) -> Result
     let runs = runs(table, segments)?;
     let mut deepest: Option<(usize, Vec<&Run>)> = None;
     for at in &runs {
-        let over = |run: &&Run| run.tier == at.tier && run.first <= at.first && at.first <= run.last;
+        let is_beside = |run: &Run| (run.partition, run.tier) == (at.partition, at.tier);
+        let over = |run: &&Run| is_beside(run) && run.first <= at.first && at.first <= run.last;
         let over: Vec<&Run> = runs.iter().filter(over).collect();
         let depth = over.iter().map(|run| run.depth).sum();
         if depth >= DEPTH_MAX && deepest.as_ref().is_none_or(|(known, _)| depth > *known) {
@@ -53,19 +57,19 @@ pub(crate) fn overlapping(table: &Table, segments: &[Arc<StoredSegment>]) -> Res
         let alone = |segment: &Arc<StoredSegment>| Group { segments: vec![segment.clone()], depth: 1 };
         return Ok(segments.iter().map(alone).collect());
     }
-    runs.sort_by(|a, b| a.first.cmp(&b.first));
+    runs.sort_by(|a, b| (a.partition, &a.first).cmp(&(b.partition, &b.first)));
     let mut groups: Vec<Group> = vec![];
-    let mut end: Vec<u8> = vec![];
+    let (mut end, mut partition): (Vec<u8>, Partition) = (vec![], None);
     for run in runs {
         match groups.last_mut() {
-            Some(group) if run.first <= end => {
+            Some(group) if run.partition == partition && run.first <= end => {
                 group.segments.push(run.segment);
                 group.depth += run.depth;
                 end = end.max(run.last);
             }
             _ => {
                 groups.push(Group { segments: vec![run.segment], depth: run.depth });
-                end = run.last;
+                (end, partition) = (run.last, run.partition);
             }
         }
     }
@@ -93,7 +97,8 @@ fn runs(table: &Table, segments: &[Arc<StoredSegment>]) -> Result<Vec<Run>> {
             let depth = fences.iter().map(|fence| over(&fence.0)).max().unwrap_or(1);
             let blocks = segment.reference.rows.div_ceil(BLOCK_ROWS_MAX as u64).max(1);
             let (first, last) = (first.clone(), last.clone());
-            runs.push(Run { segment: segment.clone(), first, last, depth, tier: blocks.ilog(DEPTH_MAX as u64) });
+            let (tier, partition) = (blocks.ilog(DEPTH_MAX as u64), segment.partition(table)?);
+            runs.push(Run { segment: segment.clone(), first, last, depth, tier, partition });
         }
     }
     Ok(runs)

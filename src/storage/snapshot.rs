@@ -9,9 +9,11 @@ use crate::reads::ReadLog;
 use crate::scan::{Scan, ScanSpec};
 use crate::segment::ColumnBlock;
 use crate::statistics::TableStatistics;
+use crate::stored::{SegmentRef, StoredSegment};
 use crate::table::TableInfo;
 use crate::version::Version;
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// A stable view of the whole database. Cheap to clone; holds back reclamation while alive.
@@ -74,6 +76,19 @@ impl Snapshot {
             mem_block_infos(number, block, columns, &mut infos)?;
         }
         Ok(infos)
+    }
+
+    /// The segments of a table, and which values of the column that parts its rows they have.
+    pub fn segment_ranges(&self, table: TableId) -> Result<Vec<SegmentRange>> {
+        let layout = self.version.layout(table)?;
+        let of_segment = |stored: &Arc<StoredSegment>| -> Result<SegmentRange> {
+            let SegmentRef { id, bytes, rows } = stored.reference;
+            let dead_rows = layout.dead.of_segment(id);
+            let partition = stored.partition(&layout.table)?;
+            let range = stored.range(&layout.table)?.cloned();
+            Ok(SegmentRange { segment: id, partition, range, rows: rows - dead_rows, dead_rows, bytes })
+        };
+        layout.stored.segments.iter().map(of_segment).collect()
     }
 
     /// Plans a scan: zone maps prune here and again while running.
@@ -146,6 +161,23 @@ fn mem_block_infos(number: usize, block: &MemBlock, columns: usize, infos: &mut 
         max: summary.bounds.max.clone(),
     }));
     Ok(())
+}
+
+/// What is known of a segment of a partitioned table.
+#[derive(Clone, Debug)]
+pub struct SegmentRange {
+    /// Segment file.
+    pub segment: SegmentId,
+    /// The partition, if its rows are in one.
+    pub partition: Option<i64>,
+    /// Values of the column that parts the rows, if every row has one: microseconds, days or numbers.
+    pub range: Option<RangeInclusive<i64>>,
+    /// Rows alive.
+    pub rows: u64,
+    /// Rows deleted.
+    pub dead_rows: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
 }
 
 /// One column of one block.

@@ -9,9 +9,12 @@ use crate::error::Result;
 use crate::ids::{Lsn, SegmentId, Timestamp};
 use crate::key::KeyEncoder;
 use crate::lookup::Fences;
+use crate::partition::{Partition, range_between};
 use crate::segment::{BLOCK_ROWS_MAX, ColumnBlock, ColumnSummary, Segment, SegmentMeta, compare, segment_file_name};
+use crate::table::Table;
 use arrow::array::{Array, ArrayRef};
 use std::cmp::Ordering as Order;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -45,6 +48,8 @@ pub(crate) struct StoredSegment {
     origin: OnceLock<Origin>,
     /// Deleted rows that the manifest knows of.
     known_dead: AtomicU64,
+    /// The values of the column that parts the table's rows, when every row has one.
+    range: OnceLock<Option<RangeInclusive<i64>>>,
 }
 
 impl StoredSegment {
@@ -65,8 +70,9 @@ impl StoredSegment {
         let path = context.places.segments.join(segment_file_name(reference.id));
         let segment = Segment::open(context.vfs.clone(), context.frames.clone(), &path, reference.id);
         let referenced = AtomicBool::new(referenced);
-        let (context, origin, known_dead) = (context.clone(), OnceLock::new(), AtomicU64::new(0));
-        Arc::new(StoredSegment { reference, segment, context, referenced, origin, known_dead })
+        let (context, origin, known_dead, range) =
+            (context.clone(), OnceLock::new(), AtomicU64::new(0), OnceLock::new());
+        Arc::new(StoredSegment { reference, segment, context, referenced, origin, known_dead, range })
     }
 
     /// Notes which commits the rows come from. They never change.
@@ -88,6 +94,37 @@ impl StoredSegment {
     /// Notes that the manifest knows of so many.
     pub(crate) fn set_known_dead(&self, rows: u64) {
         self.known_dead.store(rows, Ordering::Relaxed);
+    }
+
+    /// The values of the column that parts the rows of `table`, when it has one and every row has a value. Reads the file the first time.
+    pub(crate) fn range(&self, table: &Table) -> Result<Option<&RangeInclusive<i64>>> {
+        if self.range.get().is_none() {
+            let range = match &table.definition.partition {
+                Some(by) => {
+                    let summary = self.segment.summary()?;
+                    let column = summary.columns.get(by.column).filter(|column| column.nulls == 0);
+                    let bounds = column.and_then(|column| column.bounds.min.as_ref().zip(column.bounds.max.as_ref()));
+                    bounds.map(|(min, max)| range_between(min, max)).transpose()?.flatten()
+                }
+                None => None,
+            };
+            // Set twice only to the same: a segment never changes.
+            let _ = self.range.set(range);
+        }
+        Ok(self.range.get().and_then(Option::as_ref))
+    }
+
+    /// Whether all rows are known to have values of the column that parts them in `range`.
+    pub(crate) fn is_within(&self, range: &RangeInclusive<i64>) -> bool {
+        let known = self.range.get().and_then(Option::as_ref);
+        known.is_some_and(|known| range.contains(known.start()) && range.contains(known.end()))
+    }
+
+    /// The partition of all its rows, if they are in one.
+    pub(crate) fn partition(&self, table: &Table) -> Result<Partition> {
+        let Some(by) = &table.definition.partition else { return Ok(None) };
+        let data_type = table.schema.field(by.column).data_type();
+        Ok(self.range(table)?.and_then(|range| by.of_range(range, data_type)))
     }
 
     /// Keeps the file: something durable is about to refer to it.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::{TableId, Timestamp};
 use crate::index::IndexOf;
 use crate::key::{KeyColumn, KeyEncoder, KeyRange};
+use crate::partition::{Partition, PartitionBy, PartitionWidth};
 use crate::predicate::{CompareOp, Predicate};
 use crate::row::RowFormat;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, new_null_array};
@@ -32,6 +33,8 @@ pub struct TableDefinition {
     pub key: Vec<usize>,
     /// What it is an index of, if it is one.
     pub index: Option<IndexOf>,
+    /// How its rows are kept apart, if they are.
+    pub partition: Option<PartitionBy>,
 }
 
 /// A table as a snapshot sees it.
@@ -51,23 +54,36 @@ pub struct TableInfo {
 
 /// Bit of the number of key columns: it is an index.
 const INDEX: u32 = 1 << 31;
+/// Bit of the number of key columns: it is partitioned.
+const PARTITIONED: u32 = 1 << 30;
 
 impl TableDefinition {
-    /// A table that is no index.
+    /// A table that is no index and not partitioned.
     pub fn new(schema: SchemaRef, key: Vec<usize>) -> TableDefinition {
-        TableDefinition { schema, key, index: None }
+        TableDefinition { schema, key, index: None, partition: None }
     }
 
     /// Bytes for log and manifest: number of key columns `u32`, the columns `u32` each, the schema as Arrow IPC has it. For an index
-    /// the top bit of the number is set, and before the schema come the id `u64` of its table, the number of columns `u32`, the columns `u32` each.
+    /// the top bit of the number is set, and before the schema come the id `u64` of its table, the number of columns `u32`, the columns `u32` each. For a
+    /// partitioned table the bit below is set, and before the schema come the column `u32`, 0 for values or 1 for months `u32`, and how many `u64`.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
-        let flag = if self.index.is_some() { INDEX } else { 0 };
-        let mut bytes = (self.key.len() as u32 | flag).to_le_bytes().to_vec();
+        let index = if self.index.is_some() { INDEX } else { 0 };
+        let partitioned = if self.partition.is_some() { PARTITIONED } else { 0 };
+        let mut bytes = (self.key.len() as u32 | index | partitioned).to_le_bytes().to_vec();
         self.key.iter().for_each(|&column| bytes.extend((column as u32).to_le_bytes()));
         if let Some(of) = &self.index {
             bytes.extend(of.table.0.to_le_bytes());
             bytes.extend((of.columns.len() as u32).to_le_bytes());
             of.columns.iter().for_each(|&column| bytes.extend((column as u32).to_le_bytes()));
+        }
+        if let Some(by) = &self.partition {
+            let (kind, width) = match by.width {
+                PartitionWidth::Values(width) => (0u32, width as u64),
+                PartitionWidth::Months(months) => (1, u64::from(months)),
+            };
+            bytes.extend((by.column as u32).to_le_bytes());
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend(width.to_le_bytes());
         }
         bytes.extend(schema_to_bytes(&self.schema)?);
         Ok(bytes)
@@ -84,7 +100,7 @@ impl TableDefinition {
         };
         let columns = next()?;
         let mut numbers = |count: u32| (0..count).map(|_| Ok(next()? as usize)).collect::<Result<Vec<_>>>();
-        let key = numbers(columns & !INDEX)?;
+        let key = numbers(columns & !(INDEX | PARTITIONED))?;
         let index = match columns & INDEX {
             0 => None,
             _ => {
@@ -93,11 +109,32 @@ impl TableDefinition {
                 Some(IndexOf { table, columns: numbers(parts[2] as u32)? })
             }
         };
-        let schema = schema_from_bytes(rest)?;
-        if key.iter().any(|&column| column >= schema.fields().len()) {
+        let partition = match columns & PARTITIONED {
+            0 => None,
+            _ => {
+                let parts = numbers(4)?;
+                let width = parts[2] as u64 | (parts[3] as u64) << 32;
+                let width = match parts[1] {
+                    0 => PartitionWidth::Values(width as i64),
+                    _ => PartitionWidth::Months(width as u32),
+                };
+                Some(PartitionBy { column: parts[0], width })
+            }
+        };
+        let definition = TableDefinition { schema: schema_from_bytes(rest)?, key, index, partition };
+        if definition.key.iter().any(|&column| column >= definition.schema.fields().len())
+            || !definition.can_be_parted()
+        {
             return Err(malformed());
         }
-        Ok(TableDefinition { schema, key, index })
+        Ok(definition)
+    }
+
+    /// Whether there is a column that can part rows as wanted, if that is wanted.
+    fn can_be_parted(&self) -> bool {
+        let fits =
+            |by: &PartitionBy| self.schema.fields().get(by.column).is_some_and(|field| by.fits(field.data_type()));
+        self.partition.as_ref().is_none_or(fits)
     }
 }
 
@@ -129,6 +166,9 @@ impl Table {
         if let Some(bad) = definition.key.iter().find(|&&k| k >= columns) {
             let detail = format!("key column {bad} of a table with {columns} columns");
             return Err(Error::SchemaMismatch { table: id, detail });
+        }
+        if !definition.can_be_parted() {
+            return Err(Error::SchemaMismatch { table: id, detail: "a partition by what is no time".into() });
         }
         if let Some(field) =
             definition.schema.fields().iter().find(|f| matches!(f.data_type(), DataType::Dictionary(..)))
@@ -162,6 +202,11 @@ impl Table {
     /// Whether rows are told apart by a number that the table's definition does not know.
     pub(crate) fn has_row_numbers(&self) -> bool {
         self.definition.key.is_empty()
+    }
+
+    /// Rows by partition; the same rows when the table has none.
+    pub(crate) fn split(&self, rows: RecordBatch) -> Result<Vec<(Partition, RecordBatch)>> {
+        self.definition.partition.as_ref().map_or_else(|| Ok(vec![(None, rows.clone())]), |by| by.split(rows.clone()))
     }
 
     /// The row number to go on with.

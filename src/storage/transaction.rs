@@ -19,6 +19,7 @@ use crate::reads::{ReadLog, Reads, Registration};
 use crate::scan::{BlockSource, place_parts};
 use crate::segment::BLOCK_ROWS_MAX;
 use crate::snapshot::Snapshot;
+use crate::stored::StoredSegment;
 use crate::table::{Table, TableDefinition};
 use crate::version::Version;
 use crate::writes::{Claim, TableWrites, WriteSet};
@@ -26,6 +27,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::util::display::array_value_to_string;
 use parking_lot::Mutex;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -377,6 +379,34 @@ impl Transaction {
             _ => true,
         };
         Ok(known.into_iter().filter(is_meant).collect())
+    }
+
+    /// Takes out whole segments of a partitioned table: those that others can see and whose rows all have values in `range` of the column that parts
+    /// them. How many rows were deleted so; other rows in the range are still there. Nothing is done for a table with indexes, nor when the
+    /// snapshot is not the newest one of the table. Nobody else may write to the table: it must be locked before.
+    pub fn cut(&mut self, table: TableId, range: RangeInclusive<i64>) -> Result<u64> {
+        let (base, newest) =
+            (self.base.tables.get(&table).cloned(), self.engine.published().tables.get(&table).cloned());
+        let (Some(base), Some(newest)) = (base, newest) else { return Ok(0) };
+        if !Arc::ptr_eq(&base, &newest) || base.table.definition.partition.is_none() {
+            return Ok(0);
+        }
+        if !self.indexes_of(table, None)?.is_empty() || self.writes.tables.get(&table).is_some_and(|w| w.truncated) {
+            return Ok(0);
+        }
+        // The line looks at what is known of them.
+        base.stored.segments.iter().try_for_each(|segment| segment.range(&base.table).map(drop))?;
+        let seen = self.overlay();
+        let Some(layout) = seen.tables.get(&table) else { return Ok(0) };
+        let of_others = |segment: &&Arc<StoredSegment>| base.stored.segments.iter().any(|s| Arc::ptr_eq(s, segment));
+        let gone = layout.stored.segments.iter().filter(of_others).filter(|segment| segment.is_within(&range));
+        let alive =
+            |segment: &Arc<StoredSegment>| segment.reference.rows - layout.dead.of_segment(segment.reference.id);
+        let alive: Vec<u64> = gone.map(alive).collect();
+        if !alive.is_empty() {
+            self.writes_to(table)?.cuts.push(range);
+        }
+        Ok(alive.into_iter().sum())
     }
 
     /// Adds rows. Small amounts stay in memory until commit; from 122,880 rows on they go straight to segments.

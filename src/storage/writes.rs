@@ -23,6 +23,7 @@ use crate::table::Table;
 use crate::version::Version;
 use arrow::util::display::array_value_to_string;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// How a transaction proves that the rows it deletes are the rows it read, though they are not where they were.
@@ -49,7 +50,7 @@ impl Claim<'_> {
     }
 }
 
-/// The change a transaction makes to one table. Created comes first, then truncation, then deleted rows, then new ones; a drop
+/// The change a transaction makes to one table. Created comes first, then truncation, then cuts, then deleted rows, then new ones; a drop
 /// excludes the rest.
 #[derive(Clone, Debug)]
 pub(crate) struct TableWrites {
@@ -57,6 +58,8 @@ pub(crate) struct TableWrites {
     pub(crate) created: bool,
     pub(crate) dropped: bool,
     pub(crate) truncated: bool,
+    /// Ranges of the column that parts the rows: segments with all rows in one go, wherever their rows are by then.
+    pub(crate) cuts: Vec<RangeInclusive<i64>>,
     pub(crate) rows: MemList,
     pub(crate) segments: Vec<Arc<StoredSegment>>,
     /// Keys of rows of others that were deleted, as blocks so that their memory counts.
@@ -97,6 +100,7 @@ impl TableWrites {
             created: false,
             dropped: false,
             truncated: false,
+            cuts: vec![],
             rows: MemList::default(),
             segments: vec![],
             deleted: MemList::default(),
@@ -114,6 +118,7 @@ impl TableWrites {
             rows: &self.rows,
             delta_rows: self.delta_rows.as_ref(),
             segments: &self.segments,
+            cuts: &self.cuts,
             dead: &self.dead,
             delta_deleted: &self.in_delta.keys,
         };
@@ -244,6 +249,7 @@ impl TableWrites {
         !self.created
             && !self.dropped
             && !self.truncated
+            && self.cuts.is_empty()
             && self.rows.rows == 0
             && self.segments.is_empty()
             && self.deleted.rows == 0
@@ -285,9 +291,13 @@ impl WriteSet {
     /// flushed, so that its records stay.
     pub(crate) fn find_rows(&mut self, version: &mut Version) {
         for (id, writes) in &mut self.tables {
-            let with_deletes = version.tables.get(id).filter(|_| writes.deleted.rows > 0);
-            let Some(layout) = with_deletes.filter(|layout| layout.damage.is_none()).cloned() else { continue };
-            if let Err(error) = writes.find_rows(&layout) {
+            let with_places = version.tables.get(id).filter(|_| writes.deleted.rows > 0 || !writes.cuts.is_empty());
+            let Some(layout) = with_places.filter(|layout| layout.damage.is_none()).cloned() else { continue };
+            let ranges = || match writes.cuts.is_empty() {
+                true => Ok(()),
+                false => layout.stored.segments.iter().try_for_each(|segment| segment.range(&layout.table).map(drop)),
+            };
+            if let Err(error) = ranges().and_then(|()| writes.find_rows(&layout)) {
                 version.tables.insert(*id, layout.damaged(error));
             }
         }

@@ -1,7 +1,7 @@
 //! The page cache: what was read from segment files, verified, and opened, kept while the memory budget allows.
 //!
 //! A *frame* holds one thing read from a segment at one offset: an opened page, a chunk's opened dictionary or symbol
-//! table, a block footer, a segment summary. It enters the cache only after its checksum was verified and its structure
+//! table, a block footer, a segment summary, or what was found in a block. It enters the cache only after its checksum was verified and its structure
 //! validated, once; from then on readers use it in place. Whoever holds the `Arc` of a frame pins it.
 //!
 //! The cache has no size of its own. It takes what the [`MemoryBudget`](crate::budget::MemoryBudget) has left and gives
@@ -18,6 +18,7 @@ mod shard;
 use crate::budget::{MemoryBudget, Reservation};
 use crate::codec::{Page, Shared};
 use crate::ids::SegmentId;
+use crate::lookup::Tails;
 use crate::segment::{BlockFooter, SegmentSummary};
 use parking_lot::Mutex;
 use shard::Shard;
@@ -47,6 +48,8 @@ pub(crate) enum Contents {
     Footer(Box<BlockFooter>),
     /// A segment's statistics.
     Summary(SegmentSummary),
+    /// Where the groups of keys of a block end.
+    Tails(Tails),
 }
 
 /// Something verified and in memory; pinned as long as the `Arc` around it is held outside the cache.

@@ -7,13 +7,15 @@
 //!
 //! Keys are compared as bytes ([`crate::key`]). Where a table's keys have no such form, all rows are looked through.
 //!
-//! A range of keys is a run of rows in each block, which can be counted, read, or read from either end ([`KeyRows`]).
+//! A range of keys is a run of rows in each block, which can be counted, read, or read from either end ([`KeyRows`]). So are the keys of a group,
+//! of which the last may be all that is wanted ([`last`]).
 //!
 //! A key has at most one live row in a layout, so the first one found is the one.
 
 mod cut;
 mod fences;
 mod locate;
+mod last;
 mod range;
 mod rows;
 mod stored;
@@ -21,6 +23,7 @@ mod value;
 
 pub(crate) use cut::{columns_of, cut};
 pub(crate) use fences::Fences;
+pub(crate) use last::Tails;
 pub(crate) use locate::locate;
 pub(crate) use rows::rows_at;
 

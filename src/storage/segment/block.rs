@@ -33,6 +33,11 @@ pub(super) struct EncodedColumn {
 }
 
 impl EncodedBlock {
+    /// Rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Bytes it will take in the file, about.
     pub(crate) fn bytes(&self) -> usize {
         let chunks = self.columns.iter().chain(&self.begin).map(|column| &column.chunk);

@@ -11,6 +11,7 @@ use super::record::RecordPlace;
 use crate::codec::{BoundPredicate, ColumnBuilder, Mask, Page, Shared, open_shared};
 use crate::error::{Error, Result};
 use crate::frames::{Contents, Frame, FrameKey};
+use crate::lookup::Tails;
 use arrow::buffer::Buffer;
 use arrow::datatypes::DataType;
 use std::ops::{Deref, Range};
@@ -38,6 +39,30 @@ impl Deref for FooterRef {
     fn deref(&self) -> &BlockFooter {
         match &self.0.contents {
             Contents::Footer(footer) => footer,
+            _ => unreachable!("checked when made"),
+        }
+    }
+}
+
+/// Where the groups of keys of a block end, pinned in the page cache.
+#[derive(Clone, Debug)]
+pub(crate) struct TailsRef(Arc<Frame>);
+
+impl TailsRef {
+    pub(super) fn new(frame: Arc<Frame>) -> Result<TailsRef> {
+        match frame.contents {
+            Contents::Tails(_) => Ok(TailsRef(frame)),
+            _ => Err(Error::Unsupported("a frame that is not the ends of groups".into())),
+        }
+    }
+}
+
+impl Deref for TailsRef {
+    type Target = Tails;
+
+    fn deref(&self) -> &Tails {
+        match &self.0.contents {
+            Contents::Tails(tails) => tails,
             _ => unreachable!("checked when made"),
         }
     }

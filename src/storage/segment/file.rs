@@ -8,7 +8,7 @@
 //! A key is a count (u32) and that many values of length 1; 0 when the table has no key or its type has no order.
 
 use super::bytes::{ByteReader, ByteWriter, Malformed};
-use super::chunk::{ChunkPlace, ChunkReader, FooterRef};
+use super::chunk::{ChunkPlace, ChunkReader, FooterRef, TailsRef};
 use super::footer::BlockFooter;
 use super::record::{EDGE_BYTES, RecordPlace, SegmentFile};
 use super::summary::SegmentSummary;
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::frames::{Contents, Frame, FrameKey, Frames};
 use crate::ids::{SegmentId, TableId};
 use crate::key::{EncodedKeys, KeyEncoder};
+use crate::lookup::Tails;
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
@@ -251,6 +252,19 @@ impl ColumnBlock {
         let footer = self.read_footer(opened)?;
         let bytes = footer.memory_bytes();
         FooterRef::new(self.segment.frames.insert(key, Contents::Footer(Box::new(footer)), bytes))
+    }
+
+    /// Where its groups of keys end, found by `find` on first use.
+    pub(crate) fn tails(&self, find: impl FnOnce() -> Result<Tails>) -> Result<TailsRef> {
+        let place = self.segment.opened()?.blocks[self.index].footer;
+        // Inside a record nothing else begins.
+        let key = FrameKey { segment: self.segment.id, offset: place.offset + 1 };
+        if let Some(frame) = self.segment.frames.get(key) {
+            return TailsRef::new(frame);
+        }
+        let tails = find()?;
+        let bytes = tails.memory_bytes();
+        TailsRef::new(self.segment.frames.insert(key, Contents::Tails(tails), bytes))
     }
 
     /// A reader of one chunk; `footer` is this block's.

@@ -86,6 +86,11 @@ impl SegmentWriter {
         self.offset
     }
 
+    /// Which segment it is.
+    pub(crate) fn id(&self) -> SegmentId {
+        self.id
+    }
+
     /// Writes a block behind those before.
     pub(crate) fn append(&mut self, block: EncodedBlock) -> Result<()> {
         if block.columns.len() != self.schema.fields().len() {

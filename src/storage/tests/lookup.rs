@@ -243,3 +243,91 @@ fn a_key_that_the_table_cannot_have_is_not_there() {
     assert_eq!(is_there, [true, false, false, true, true]);
     assert_eq!(found[0], found[4]);
 }
+
+/// Groups (a, b) of keys (a, b, n), in memory and in blocks that overlap, with the greatest rows deleted now and then.
+#[test]
+fn the_last_row_of_each_group_is_that_of_a_map() {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("a", arrow::datatypes::DataType::Utf8View, false),
+        Field::new("b", arrow::datatypes::DataType::Int32, false),
+        Field::new("n", arrow::datatypes::DataType::Int64, false),
+    ]));
+    for seed in 0..rounds(3, 40) {
+        let (vfs, mut rng) = (memory(), Rng::with_seed(seed));
+        let mut engine = open(&vfs);
+        let mut txn = engine.begin();
+        let table = txn.create_table(TableDefinition::new(schema.clone(), vec![0, 1, 2])).unwrap();
+        txn.commit().unwrap();
+        let mut model: BTreeMap<(String, i32), std::collections::BTreeSet<i64>> = BTreeMap::new();
+        for step in 0..20 {
+            let mut txn = engine.begin();
+            let rows = if rng.u8(..4) == 0 { rng.usize(1..60_000) } else { rng.usize(1..300) };
+            let mut new = vec![];
+            for _ in 0..rows {
+                let group = (text(rng.u64(..3)), rng.i32(-2..9));
+                let n = rng.i64(..100_000);
+                if model.entry(group.clone()).or_default().insert(n) {
+                    new.push((group.0, group.1, n));
+                }
+            }
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(arrow::array::StringViewArray::from_iter_values(new.iter().map(|row| &row.0))),
+                Arc::new(Int32Array::from_iter_values(new.iter().map(|row| row.1))),
+                Arc::new(Int64Array::from_iter_values(new.iter().map(|row| row.2))),
+            ];
+            txn.append(table, RecordBatch::try_new(schema.clone(), columns).unwrap()).unwrap();
+            let snapshot = txn.snapshot();
+            let last = snapshot.last_of_each(table).unwrap().unwrap();
+            if rng.bool() {
+                // Some groups lose their last row, some more of them.
+                let gone = last.values().iter().copied().filter(|_| rng.u8(..3) == 0).collect::<Vec<_>>();
+                let rows = snapshot.rows_at(table, &UInt64Array::from(gone.clone()), &[0, 1, 2]).unwrap();
+                txn.delete(&snapshot, table, &UInt64Array::from(gone)).unwrap();
+                for row in 0..rows.num_rows() {
+                    let group = (
+                        rows.column(0).as_string_view().value(row).to_owned(),
+                        rows.column(1).as_primitive::<arrow::datatypes::Int32Type>().value(row),
+                    );
+                    let numbers = model.get_mut(&group).unwrap();
+                    assert_eq!(numbers.pop_last(), Some(rows.column(2).as_primitive::<Int64Type>().value(row)));
+                    if numbers.is_empty() {
+                        model.remove(&group);
+                    }
+                }
+            }
+            txn.commit().unwrap();
+            match rng.u8(..5) {
+                0 | 1 => engine.checkpoint().unwrap(),
+                2 => engine = reopen(engine, &vfs),
+                _ => {}
+            }
+            let snapshot = engine.snapshot();
+            let last = snapshot.last_of_each(table).unwrap().unwrap();
+            let rows = snapshot.rows_at(table, &last, &[0, 1, 2]).unwrap();
+            let found: BTreeMap<(String, i32), i64> = (0..rows.num_rows())
+                .map(|row| {
+                    let group = (
+                        rows.column(0).as_string_view().value(row).to_owned(),
+                        rows.column(1).as_primitive::<arrow::datatypes::Int32Type>().value(row),
+                    );
+                    (group, rows.column(2).as_primitive::<Int64Type>().value(row))
+                })
+                .collect();
+            assert_eq!(found.len(), rows.num_rows(), "seed {seed}, step {step}");
+            let expected = model.iter().map(|(group, numbers)| (group.clone(), *numbers.last().unwrap())).collect();
+            assert_eq!(found, expected, "seed {seed}, step {step}");
+        }
+    }
+}
+
+#[test]
+fn too_many_groups_or_a_key_of_one_column_have_no_last_rows() {
+    let engine = open(&memory());
+    let table = create(&engine, 0..1000);
+    assert!(engine.snapshot().last_of_each(table).unwrap().is_none());
+    let mut txn = engine.begin();
+    let pairs = txn.create_table(TableDefinition::new(schema(), vec![0, 1])).unwrap();
+    txn.append(pairs, rows(0..130_000)).unwrap();
+    txn.commit().unwrap();
+    assert!(engine.snapshot().last_of_each(pairs).unwrap().is_none());
+}
