@@ -167,8 +167,24 @@ pub struct Table {
     /// Secondary indexes, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<Index>,
+    /// What it was told of its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeOptions>,
     /// Where storage keeps its rows.
     pub storage_id: u64,
+}
+
+/// Which column of a table is its time, and how rows are kept by it. Texts are as they were written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeOptions {
+    /// The column, as an index into [`Table::columns`].
+    pub column: usize,
+    /// What one partition has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_by: Option<String>,
+    /// How long rows are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<String>,
 }
 
 impl Table {

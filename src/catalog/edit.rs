@@ -3,7 +3,7 @@
 //! An [`Edit`] belongs to one statement of one transaction that holds the DDL lock. It checks names and dependencies,
 //! gives out OIDs, and at the end writes its rows and yields the snapshot the rest of the transaction sees.
 
-use crate::definition::{Column, Index, IndexColumn, Oid, PrimaryKey, Relation, Schema, Table, View};
+use crate::definition::{Column, Index, IndexColumn, Oid, PrimaryKey, Relation, Schema, Table, TimeOptions, View};
 use crate::error::{Error, ObjectKind, Result};
 use crate::snapshot::Snapshot;
 use crate::store::{ObjectRow, write_rows};
@@ -60,6 +60,8 @@ pub struct NewTable {
     pub columns: Vec<NewColumn>,
     /// Primary key.
     pub primary_key: Option<NewPrimaryKey>,
+    /// What it is told of its time.
+    pub time: Option<TimeOptions>,
     /// Where storage keeps its rows.
     pub storage_table: TableId,
 }
@@ -149,8 +151,14 @@ impl Edit {
                 return Err(Error::Exists { kind: ObjectKind::Table, name: new.name });
             }
         }
-        let (schema, name, indexes) = (new.schema, new.name, vec![]);
-        self.put_table(Table { oid, type_oid, schema, name, columns, primary_key, indexes, storage_id })
+        let (schema, name, indexes, time) = (new.schema, new.name, vec![], new.time);
+        self.put_table(Table { oid, type_oid, schema, name, columns, primary_key, indexes, time, storage_id })
+    }
+
+    /// Changes what a table was told of its time; the table as it is then.
+    pub fn set_time(&mut self, table: Oid, time: Option<TimeOptions>) -> Result<Arc<Table>> {
+        let table = self.table(table)?;
+        self.put_table(Table { time, ..table })
     }
 
     /// Creates an index of a table; the table as it is then.

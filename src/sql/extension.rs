@@ -8,7 +8,7 @@
 //! 2. [`Extension::rewrite_query`]: marks in the syntax tree become queries, with the names of the catalog at hand
 //!    ([`Scope`]). Views keep their text as it is after step 1, before step 2.
 //! 3. [`Extension::relation_planners`], [`Extension::analyzer_rules`]: what no query can say becomes logical plan nodes;
-//!    [`Extension::extension_planners`] makes them run.
+//!    [`Extension::extension_planners`] makes them run, [`Extension::physical_rules`] makes what runs better.
 //!
 //! What must hold: a statement without an extension's words is left as it is.
 
@@ -22,6 +22,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF, WindowUDF};
 use datafusion::optimizer::AnalyzerRule;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::sql::sqlparser::ast::{ObjectName, Query};
@@ -70,6 +71,11 @@ pub trait Extension: fmt::Debug + Send + Sync {
 
     /// Rules over a plan whose types are not coerced yet.
     fn analyzer_rules(&self) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+        Vec::new()
+    }
+
+    /// Rules over a physical plan into whose scans conditions and limits have been pushed.
+    fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         Vec::new()
     }
 

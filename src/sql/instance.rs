@@ -175,7 +175,7 @@ impl Instance {
         let builder = semantics::install(builder, extensions)
             .with_default_features()
             .with_type_planner(Arc::new(type_names::PgTypePlanner));
-        let mut state = optimizer::install(builder).build();
+        let mut state = optimizer::install(builder, extensions).build();
         semantics::register(&mut state, info, extensions)?;
         Ok(state)
     }

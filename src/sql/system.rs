@@ -1,6 +1,6 @@
 //! Schema `lightning`: what the engine knows of itself, as tables.
 //!
-//! `tables`, `blocks`, `wal`, `settings`, `queries`. Rows are computed when a query is planned, from that statement's
+//! `tables`, `partitions`, `blocks`, `wal`, `settings`, `queries`. Rows are computed when a query is planned, from that statement's
 //! snapshot.
 
 use crate::context::{SessionInfo, StatementContext};
@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::text::TextColumn;
 use crate::types::{self, PgType, column_field};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::DataFusionError;
@@ -16,13 +17,15 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use lightning_catalog::{Relation, Table};
+use lightning_storage::SegmentRange;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longest minimum or maximum shown.
 const SHOWN_CHARACTERS_MAX: usize = 64;
 
-const NAMES: [&str; 5] = ["tables", "blocks", "wal", "settings", "queries"];
+const NAMES: [&str; 6] = ["tables", "partitions", "blocks", "wal", "settings", "queries"];
 
 /// Names of the tables.
 pub(crate) fn table_names() -> Vec<String> {
@@ -46,6 +49,16 @@ pub fn schema(name: &str) -> SchemaRef {
     const L: PgType = types::INT8;
     let columns: &[(&str, PgType)] = match name {
         "tables" => &[("schema", T), ("name", T), ("rows", L), ("bytes", L), ("blocks", L), ("mem_rows", L)],
+        "partitions" => &[
+            ("table_name", T),
+            ("partition", T),
+            ("segments", L),
+            ("rows", L),
+            ("dead_rows", L),
+            ("bytes", L),
+            ("min", T),
+            ("max", T),
+        ],
         "blocks" => &[
             ("table_name", T),
             ("block", L),
@@ -85,6 +98,7 @@ impl SystemTable {
     fn rows(&self) -> Result<RecordBatch> {
         let columns = match self.kind {
             "tables" => self.tables()?,
+            "partitions" => self.partitions()?,
             "blocks" => self.blocks()?,
             "wal" => self.wal(),
             "settings" => self.settings(),
@@ -120,13 +134,47 @@ impl SystemTable {
         Ok(columns)
     }
 
+    /// A row for each partition of each table that has them, and one for segments of several; what is in memory is not among them.
+    fn partitions(&self) -> Result<Vec<ArrayRef>> {
+        let zone = crate::text::datetime::utc();
+        let (mut names, mut texts): (Vec<String>, [Vec<Option<String>>; 3]) = Default::default();
+        let mut numbers: [Vec<i64>; 4] = Default::default();
+        for (schema, table) in self.each_table() {
+            let id = table.storage_table();
+            let definition = self.context.storage.table(id)?.definition;
+            let Some(by) = definition.partition else { continue };
+            let data_type = definition.schema.field(by.column).data_type();
+            let mut parts: BTreeMap<Option<i64>, Vec<SegmentRange>> = BTreeMap::new();
+            for segment in self.context.storage.segment_ranges(id)? {
+                parts.entry(segment.partition).or_default().push(segment);
+            }
+            for (partition, segments) in parts {
+                let sum = |value: fn(&SegmentRange) -> u64| segments.iter().map(value).sum::<u64>() as i64;
+                let ranges = || segments.iter().filter_map(|segment| segment.range.as_ref());
+                let shown = |number: Option<i64>| shown_as(number, data_type, zone);
+                names.push(shown_name(&schema, table));
+                texts[0].push(shown(partition.and_then(|partition| by.start(partition, data_type))));
+                texts[1].push(shown(ranges().map(|range| *range.start()).min()));
+                texts[2].push(shown(ranges().map(|range| *range.end()).max()));
+                let values = [segments.len() as i64, sum(|s| s.rows), sum(|s| s.dead_rows), sum(|s| s.bytes)];
+                numbers.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
+            }
+        }
+        let [partitions, min, max] =
+            texts.map(|texts| Arc::new(texts.into_iter().collect::<StringViewArray>()) as ArrayRef);
+        let mut columns = vec![text(names), partitions];
+        columns.extend(numbers.into_iter().map(long));
+        columns.extend([min, max]);
+        Ok(columns)
+    }
+
     fn blocks(&self) -> Result<Vec<ArrayRef>> {
         let zone = crate::text::datetime::utc();
         let mut texts: [Vec<String>; 3] = Default::default();
         let mut numbers: [Vec<i64>; 4] = Default::default();
         let mut bounds: [Vec<Option<String>>; 2] = Default::default();
         for (schema, table) in self.each_table() {
-            let name = if schema == "public" { table.name.clone() } else { format!("{schema}.{}", table.name) };
+            let name = shown_name(&schema, table);
             for block in self.context.storage.blocks(table.storage_table())? {
                 let Some(column) = table.columns.get(block.column) else { continue };
                 texts[0].push(name.clone());
@@ -194,6 +242,17 @@ impl SystemTable {
             text(rows.into_iter().map(|r| r.text).collect()),
         ]
     }
+}
+
+fn shown_name(schema: &str, table: &Table) -> String {
+    if schema == "public" { table.name.clone() } else { format!("{schema}.{}", table.name) }
+}
+
+/// A number as a value of the type.
+fn shown_as(number: Option<i64>, data_type: &DataType, zone: arrow::array::timezone::Tz) -> Option<String> {
+    let number: ArrayRef = Arc::new(Int64Array::from(vec![number?]));
+    let value = cast(&number, data_type).ok()?;
+    shown(Some(&value), zone)
 }
 
 fn micros(time: SystemTime) -> i64 {

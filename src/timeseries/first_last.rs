@@ -22,6 +22,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+/// The aggregate of the last value.
+pub(crate) const LAST: &str = "last";
+
 /// The functions.
 pub(crate) fn functions() -> Vec<AggregateUDF> {
     let function = |name, aliases: &[&'static str], end, skips_nulls| {
@@ -31,7 +34,7 @@ pub(crate) fn functions() -> Vec<AggregateUDF> {
     };
     vec![
         function("first", &[], End::First, false),
-        function("last", &[], End::Last, false),
+        function(LAST, &[], End::Last, false),
         function("arg_min", &["min_by", "argmin"], End::First, true),
         function("arg_max", &["max_by", "argmax"], End::Last, true),
     ]

@@ -3,7 +3,7 @@
 //! [`TimeSeries`] is an [`Extension`] of `lightning_sql`. What it adds, from the ground up:
 //!
 //! - [`bucket`] knows buckets of time; [`time_bucket`] is the function over them, [`names`] its named arguments.
-//! - [`first_last`], [`points`] and [`distribution`] are aggregates, [`lttb`] chooses points that show a curve.
+//! - [`first_last`], with [`last_rows`] to read little for it, [`points`] and [`distribution`] are aggregates, [`lttb`] chooses points that show a curve.
 //! - [`gapfill`] makes rows for buckets without any; [`joins`] joins by time and finds latest rows.
 //!
 //! The journey of SAMPLE BY, LATEST ON, ASOF JOIN and WINDOW JOIN: [`grammar`] turns the words into marks that sqlparser
@@ -15,6 +15,7 @@ mod distribution;
 mod error;
 mod order;
 mod first_last;
+mod last_rows;
 mod points;
 mod lttb;
 mod time_bucket;
@@ -29,6 +30,7 @@ mod relation;
 use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::optimizer::AnalyzerRule;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_planner::ExtensionPlanner;
 use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
@@ -71,6 +73,10 @@ impl Extension for TimeSeries {
 
     fn analyzer_rules(&self) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
         vec![Arc::new(gapfill::rule::FillGaps)]
+    }
+
+    fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        vec![Arc::new(last_rows::LastRows)]
     }
 
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {

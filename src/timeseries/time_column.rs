@@ -1,6 +1,6 @@
 //! Which column of a table in FROM is its time.
 //!
-//! Of a table, the only time stamp of the primary key, else the only time stamp there is. A sub-query or a WITH query has
+//! Of a table, the one it was created WITH, else the only time stamp of the primary key, else the only time stamp there is. A sub-query or a WITH query has
 //! the time of the table it reads, under the name it gives it.
 
 use datafusion::sql::sqlparser::ast::{
@@ -58,7 +58,7 @@ pub(crate) fn of(factor: &TableFactor, scope: &Scope<'_>, withs: &Withs) -> Resu
             _ => "the sub-query".to_owned(),
         };
         Error::new(INVALID_COLUMN_REFERENCE, format!("{shown} has no column that is clearly its time"))
-            .with_hint("A table has one if it has a single time stamp, or a single one in its primary key.")
+            .with_hint("A table has one if it was created WITH (time_column = …), has a single time stamp, or a single one in its primary key.")
     })?;
     Ok(TimeColumn { table: alias(factor), ..found })
 }
@@ -109,6 +109,10 @@ fn of_relation(relation: &Relation) -> Option<TimeColumn> {
     };
     let all: Vec<&Column> = relation.columns().iter().filter(|column| !column.dropped && is_time(column)).collect();
     let of_key = match relation {
+        Relation::Table(table) if table.time.is_some() => {
+            let column = table.time.as_ref().and_then(|time| table.columns.get(time.column));
+            column.map(|column| (column.name.clone(), column.type_oid.0 != types::TIMESTAMPTZ.oid))
+        }
         Relation::Table(table) => {
             let key = table.primary_key.iter().flat_map(|key| &key.columns);
             let columns: Vec<&Column> = key.map(|index| &table.columns[*index]).filter(|c| is_time(c)).collect();

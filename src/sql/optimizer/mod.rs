@@ -20,6 +20,7 @@ mod testing;
 pub use configuration::session_config;
 pub use join_order::JoinOrder;
 
+use crate::extension::Extension;
 use cooperation::CooperativeJoins;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
@@ -29,12 +30,12 @@ use std::sync::Arc;
 /// The rule of DataFusion after which filters are where they stay.
 const AFTER: &str = "push_down_filter";
 
-/// Adds Lightning's planner rules to a session's.
-pub fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
-    builder
-        .with_optimizer_rules(logical_rules())
-        .with_physical_optimizer_rule(Arc::new(FirstRows))
-        .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
+/// Adds the planner rules of Lightning and of what extends it to a session's.
+pub fn install(builder: SessionStateBuilder, extensions: &[Arc<dyn Extension>]) -> SessionStateBuilder {
+    let builder = builder.with_optimizer_rules(logical_rules()).with_physical_optimizer_rule(Arc::new(FirstRows));
+    let rules = extensions.iter().flat_map(|extension| extension.physical_rules());
+    let builder = rules.fold(builder, SessionStateBuilder::with_physical_optimizer_rule);
+    builder.with_physical_optimizer_rule(Arc::new(CooperativeJoins))
 }
 
 /// DataFusion's rules with ours at their places.

@@ -5,7 +5,8 @@
 //! column that is wanted, the table is not read at all.
 //!
 //! A sort with a limit needs only the first rows in its order. If an index is in that order, they are read from its end
-//! ([`LightningScan::first_by_key`]); the sort stays above and sees few rows.
+//! ([`LightningScan::first_by_key`]); the sort stays above and sees few rows. Whoever needs the last row of each group of the table's keys, and may
+//! be given others, is given just these ([`LightningScan::last_of_each`]).
 //!
 //! What must hold: as any scan, this one returns exactly the rows that satisfy all conditions, or, in the order of an index, the
 //! first of them. So the range may have more, and every condition is evaluated on what was read.
@@ -16,6 +17,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOption
 use arrow::compute::{SortOptions, filter_record_batch, prep_null_mask_filter};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::Result;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use lightning_storage::{CompareOp, KeyRows, Predicate, RowFilter, TableId};
 use std::sync::Arc;
@@ -93,16 +95,22 @@ pub(super) struct KeyAccess {
     ranges: Vec<KeyRows>,
     /// So many rows are wanted, from the end in this direction.
     first: Option<(usize, bool)>,
+    /// Instead of all that: the last row of each group, by place.
+    last: Option<UInt64Array>,
 }
 
 impl KeyAccess {
     /// An upper bound for the rows in the ranges.
     pub(super) fn rows_max(&self) -> u64 {
-        self.ranges.iter().map(KeyRows::rows_max).sum()
+        let in_ranges: u64 = self.ranges.iter().map(KeyRows::rows_max).sum();
+        in_ranges + self.last.as_ref().map_or(0, |places| places.len() as u64)
     }
 
     /// As EXPLAIN shows it.
     pub(super) fn shown(&self) -> String {
+        if let Some(places) = &self.last {
+            return format!("key, last_of_each={}", places.len());
+        }
         let name = self.ordered.name.as_ref().map_or_else(|| "key".to_owned(), |name| format!("index={name}"));
         let rows = format!("{name}, rows_in_range<={}", self.rows_max());
         match self.first {
@@ -120,7 +128,7 @@ impl LightningScan {
         for index in indexes {
             let Some(ordered) = Ordered::index(self.view(), index)? else { continue };
             let Some(ranges) = self.ranges(&ordered, &predicates)? else { continue };
-            let access = KeyAccess { ordered, ranges, first: None };
+            let access = KeyAccess { ordered, ranges, first: None, last: None };
             let cost = self.cost(&access, access.rows_max());
             if best.as_ref().is_none_or(|(lowest, _)| cost < *lowest) {
                 best = Some((cost, access));
@@ -189,7 +197,7 @@ impl LightningScan {
             let own = ordered.own(&predicates);
             let Some(rows) = self.view().snapshot.key_rows(ordered.storage, &own).map_err(external)? else { continue };
             let in_range = rows.rows_max();
-            let access = KeyAccess { ordered, ranges: vec![rows], first: Some((limit, descending)) };
+            let access = KeyAccess { ordered, ranges: vec![rows], first: Some((limit, descending)), last: None };
             let cost = self.cost(&access, self.rows_until(limit, in_range));
             if best.as_ref().is_none_or(|(lowest, _)| cost < *lowest) {
                 best = Some((cost, access));
@@ -199,6 +207,30 @@ impl LightningScan {
             Some((cost, access)) if cost < cost_now => Ok(Some(self.with_access(access))),
             _ => Ok(None),
         }
+    }
+
+    /// This scan as one that returns at least, of each group of `groups`, the row that is last by `time`; both are columns of the output. `None` when
+    /// the table's key is not these columns, conditions are on others, or it does not pay.
+    pub(crate) fn last_of_each(&self, groups: &[usize], time: usize) -> Result<Option<LightningScan>> {
+        let ordered = Ordered::table(self.view())?;
+        let Some((last, first)) = ordered.columns[..ordered.key].split_last() else { return Ok(None) };
+        let is_first = |column: &usize| first.contains(column);
+        let Some(groups) = groups.iter().map(|column| self.table_column(*column)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let is_key = groups.iter().all(is_first) && first.iter().all(|column| groups.contains(column));
+        if !is_key || self.table_column(time) != Some(*last) || self.view().schema.field(*last).is_nullable() {
+            return Ok(None);
+        }
+        let mut conditions = self.expressions().flat_map(|condition| collect_columns(condition));
+        if self.fetch_limit().is_some() || !self.has_static_conditions() || !conditions.all(|c| is_first(&c.index())) {
+            return Ok(None);
+        }
+        let places = self.view().snapshot.last_of_each(self.view().table).map_err(external)?;
+        let Some(places) = places else { return Ok(None) };
+        let access = KeyAccess { ordered, ranges: vec![], first: None, last: Some(places) };
+        let is_better = self.cost(&access, access.rows_max()) < self.rows_to_scan()?;
+        Ok(is_better.then(|| self.with_access(access)))
     }
 
     /// How many rows in key order are read until `limit` of them satisfy all conditions.
@@ -323,6 +355,11 @@ impl KeyedRows {
     fn has_places(&mut self) -> Result<bool> {
         while self.at >= self.places.len() {
             match (self.access.first, self.access.ranges.get(self.next_range)) {
+                (None, None) if self.next_range == 0 => {
+                    let last = self.access.last.as_ref();
+                    self.places = last.map_or_else(Vec::new, |places| places.values().to_vec());
+                    self.next_range = 1;
+                }
                 (None, Some(range)) => {
                     self.places = range.places().map_err(external)?.values().to_vec();
                     (self.at, self.next_range) = (0, self.next_range + 1);

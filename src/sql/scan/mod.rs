@@ -26,9 +26,11 @@ pub(crate) mod statistics;
 mod index;
 mod source;
 mod table;
+mod last;
 #[cfg(test)]
 mod tests;
 
+pub use last::last_of_each;
 pub use source::LightningScan;
 pub use table::LightningTable;
 pub(crate) use table::PLACE;

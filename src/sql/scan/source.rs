@@ -5,9 +5,9 @@ use super::dynamic::{DynamicContext, DynamicExpression, KeyRange};
 use super::index::{KeyAccess, KeyedRows, TableIndex};
 use super::row_filter::{ErrorSlot, ExpressionFilter, rebatch};
 use super::statistics::{condition_selectivity, domains, filtered, predicate_selectivity};
-use arrow::array::RecordBatch;
-use arrow::compute::SortOptions;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{SortOptions, cast};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, ScalarValue, Statistics, internal_err};
 use datafusion::config::ConfigOptions;
@@ -25,13 +25,20 @@ use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, Push
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::projection::ProjectionExprs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use lightning_storage::{Predicate, RowFilter, Scan, ScanMetrics, ScanReader, ScanSpec, Snapshot, TableId};
+use lightning_storage::{CompareOp, Predicate, RowFilter, Scan, ScanMetrics, ScanReader, ScanSpec, Snapshot, TableId};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+
+/// The number that one value of a column is.
+fn number(value: &ArrayRef) -> Option<i64> {
+    let numbers = cast(value, &DataType::Int64).ok()?;
+    numbers.as_primitive_opt::<Int64Type>().filter(|numbers| numbers.is_valid(0)).map(|numbers| numbers.value(0))
+}
 
 /// Zones read without a batch before other tasks of the thread get their turn.
 const STEPS_MAX: usize = 64;
@@ -157,6 +164,11 @@ impl LightningScan {
         self.conditions.iter().map(|condition| &condition.expression)
     }
 
+    /// Whether no condition becomes known while running.
+    pub(super) fn has_static_conditions(&self) -> bool {
+        self.dynamic.is_empty()
+    }
+
     /// Table columns that are returned or in a condition.
     pub(super) fn columns_read(&self) -> Vec<usize> {
         let in_conditions = self.expressions().flat_map(|e| collect_columns(e).into_iter().map(|c| c.index()));
@@ -179,6 +191,37 @@ impl LightningScan {
     /// The table column that an output column is.
     pub(super) fn table_column(&self, output: usize) -> Option<usize> {
         self.projection.get(output).copied().filter(|column| Some(*column) != self.view.place)
+    }
+
+    /// The table it reads.
+    pub(crate) fn table(&self) -> TableId {
+        self.view.table
+    }
+
+    /// The numbers of `column`, those of its days or microseconds for a time, that satisfy the conditions; `None` if these say more or less than
+    /// a range.
+    pub(crate) fn only_range(&self, column: usize) -> Option<RangeInclusive<i64>> {
+        let is_plain = self.dynamic.is_empty() && self.fetch.is_none();
+        if !is_plain || self.conditions.iter().any(|condition| condition.predicate.is_none()) {
+            return None;
+        }
+        let (mut first, mut last) = (i64::MIN, i64::MAX);
+        for predicate in self.predicates() {
+            if predicate.column() != column {
+                return None;
+            }
+            let (low, high) = match &predicate {
+                Predicate::Compare { op: CompareOp::Eq, value, .. } => (number(value)?, number(value)?),
+                Predicate::Compare { op: CompareOp::GtEq, value, .. } => (number(value)?, i64::MAX),
+                Predicate::Compare { op: CompareOp::Gt, value, .. } => (number(value)?.checked_add(1)?, i64::MAX),
+                Predicate::Compare { op: CompareOp::LtEq, value, .. } => (i64::MIN, number(value)?),
+                Predicate::Compare { op: CompareOp::Lt, value, .. } => (i64::MIN, number(value)?.checked_sub(1)?),
+                Predicate::Between { low, high, .. } => (number(low)?, number(high)?),
+                _ => return None,
+            };
+            (first, last) = (first.max(low), last.min(high));
+        }
+        Some(first..=last)
     }
 
     pub(super) fn fetch_limit(&self) -> Option<usize> {

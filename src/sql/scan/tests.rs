@@ -59,7 +59,7 @@ fn contexts() -> (SessionContext, SessionContext) {
     appender.finish(&mut transaction).unwrap();
     transaction.commit().unwrap();
     let builder = SessionStateBuilder::new().with_config(optimizer::session_config(2, 1 << 30)).with_default_features();
-    let ours = SessionContext::new_with_state(optimizer::install(builder).build());
+    let ours = SessionContext::new_with_state(optimizer::install(builder, &[]).build());
     ours.register_table("t", Arc::new(LightningTable::new(engine.snapshot(), table, "t", schema()))).unwrap();
     let config = optimizer::session_config(1, 1 << 30);
     let plain = SessionContext::new_with_config(config);

@@ -2,7 +2,7 @@
 
 use super::index::{self, Wanted};
 use super::target::{Name, folded};
-use super::{done, insert};
+use super::{done, insert, time_options};
 use crate::context::StatementContext;
 use crate::defaults::check_default;
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ use crate::provider::{arrow_schema, state_for};
 use crate::semantics;
 use crate::session::Run;
 use crate::sqlstate::{
-    DUPLICATE_SCHEMA, DUPLICATE_TABLE, INVALID_PARAMETER_VALUE, INVALID_TABLE_DEFINITION, SUCCESSFUL_COMPLETION,
-    SYNTAX_ERROR, TOO_MANY_COLUMNS, UNDEFINED_COLUMN, WRONG_OBJECT_TYPE,
+    DUPLICATE_SCHEMA, DUPLICATE_TABLE, INVALID_TABLE_DEFINITION, SUCCESSFUL_COMPLETION, SYNTAX_ERROR, TOO_MANY_COLUMNS,
+    UNDEFINED_COLUMN, WRONG_OBJECT_TYPE,
 };
 use crate::type_names::sql_type;
 use crate::types::{self, PgType};
@@ -23,8 +23,8 @@ use crate::write::{Shape, Sink, SourceColumn};
 use arrow::array::ArrayRef;
 use datafusion::sql::sqlparser::ast::{
     ColumnDef, ColumnOption, CreateTable, CreateTableOptions, CreateView, DataType, IndexColumn as WrittenColumn,
-    NullsDistinctOption, ObjectName, Query, SchemaName, SetExpr, SqlOption, Statement, TableConstraint,
-    UniqueConstraint, Visit, Visitor,
+    NullsDistinctOption, ObjectName, Query, SchemaName, SetExpr, Statement, TableConstraint, UniqueConstraint, Visit,
+    Visitor,
 };
 use futures::StreamExt;
 use lightning_catalog::{Edit, IndexColumn, NewColumn, NewPrimaryKey, NewTable, NewView, Oid, Relation, Table};
@@ -82,7 +82,13 @@ pub(super) async fn table(run: &Run, create: &CreateTable) -> Result<Outcome> {
         if create.columns.iter().any(|c| c.data_type != DataType::Unspecified || !c.options.is_empty()) {
             return Err(Error::new(SYNTAX_ERROR, "CREATE TABLE AS takes column names without types"));
         }
-        return table_as(run, &create.name, names, query, create.if_not_exists, "CREATE TABLE AS").await;
+        let target = NewTarget {
+            name: &create.name,
+            names,
+            if_not_exists: create.if_not_exists,
+            options: &create.table_options,
+        };
+        return table_as(run, target, query, "CREATE TABLE AS").await;
     }
     if create.columns.is_empty() && !run.parsed.text.trim_end().ends_with(')') {
         return Err(Error::new(SYNTAX_ERROR, "syntax error at end of input"));
@@ -138,30 +144,9 @@ fn refuse(create: &CreateTable) -> Result<()> {
     } else if create.clone.is_some() {
         "CLONE"
     } else {
-        return table_options(&create.table_options);
+        return Ok(());
     };
     Err(Error::unsupported(what))
-}
-
-/// Storage parameters that PostgreSQL's tools write and that mean nothing here are accepted; others are not.
-fn table_options(options: &CreateTableOptions) -> Result<()> {
-    let options = match options {
-        CreateTableOptions::None => return Ok(()),
-        CreateTableOptions::With(options)
-        | CreateTableOptions::Options(options)
-        | CreateTableOptions::Plain(options)
-        | CreateTableOptions::TableProperties(options) => options,
-    };
-    for option in options {
-        let name = match option {
-            SqlOption::KeyValue { key, .. } => folded(key),
-            other => other.to_string(),
-        };
-        if name != "fillfactor" && !name.starts_with("autovacuum_") {
-            return Err(Error::new(INVALID_PARAMETER_VALUE, format!("unrecognized parameter \"{name}\"")));
-        }
-    }
-    Ok(())
 }
 
 /// Whether the name is taken: an error, or a notice with IF NOT EXISTS.
@@ -184,12 +169,13 @@ struct Columns {
     /// Its columns, and its name when it was given one.
     primary_key: Option<(Vec<usize>, Option<String>)>,
     uniques: Vec<Wanted>,
+    options: time_options::Options,
 }
 
 impl Columns {
     /// Columns without keys.
     fn plain(columns: Vec<NewColumn>) -> Columns {
-        Columns { columns, primary_key: None, uniques: Vec::new() }
+        Columns { columns, primary_key: None, uniques: Vec::new(), options: time_options::Options::default() }
     }
 
     fn read(run: &Run, table: &str, create: &CreateTable) -> Result<Columns> {
@@ -207,6 +193,7 @@ impl Columns {
         for index in read.primary_key.iter().flat_map(|(columns, _)| columns) {
             read.columns[*index].not_null = true;
         }
+        read.options = time_options::read(&create.table_options, &read.columns)?;
         Ok(read)
     }
 
@@ -368,16 +355,17 @@ async fn make_table(
     name: &str,
     columns: Columns,
 ) -> Result<Arc<Table>> {
-    let Columns { columns, primary_key, uniques } = columns;
+    let Columns { columns, primary_key, uniques, options } = columns;
     let primary_key = primary_key.map(|(columns, key_name)| {
         let free = || index::free_name(edit.current(), schema, name, "", "pkey");
         NewPrimaryKey { name: key_name.unwrap_or_else(free), columns }
     });
     let key = primary_key.as_ref().map_or_else(Vec::new, |k| k.columns.clone());
     let described: Vec<lightning_catalog::Column> = columns.iter().map(catalog_column).collect();
-    let definition = TableDefinition::new(arrow_schema(&described), key);
+    let definition =
+        TableDefinition { partition: options.partition, ..TableDefinition::new(arrow_schema(&described), key) };
     let storage_table = write.txn()?.storage.create_table(definition)?;
-    let new = NewTable { schema, name: name.to_owned(), columns, primary_key, storage_table };
+    let new = NewTable { schema, name: name.to_owned(), columns, primary_key, time: options.time, storage_table };
     let table = edit.create_table(new)?;
     for unique in uniques {
         index::build(run, write, edit, &table, unique).await?;
@@ -395,24 +383,28 @@ pub(super) async fn select_into(run: &Run, query: &Query) -> Result<Outcome> {
     if into.temporary {
         return Err(Error::unsupported("a temporary table"));
     }
-    table_as(run, &into.name, Vec::new(), &query, false, "SELECT").await
+    let options = &CreateTableOptions::None;
+    let target = NewTarget { name: &into.name, names: Vec::new(), if_not_exists: false, options };
+    table_as(run, target, &query, "SELECT").await
+}
+
+/// A table to be made of a query.
+struct NewTarget<'a> {
+    name: &'a ObjectName,
+    /// Names of its first columns.
+    names: Vec<String>,
+    if_not_exists: bool,
+    options: &'a CreateTableOptions,
 }
 
 /// Creates a table from a query and fills it.
-async fn table_as(
-    run: &Run,
-    name: &ObjectName,
-    names: Vec<String>,
-    query: &Query,
-    if_not_exists: bool,
-    tag: &str,
-) -> Result<Outcome> {
-    let name = Name::new(run, name)?;
+async fn table_as(run: &Run, target: NewTarget<'_>, query: &Query, tag: &str) -> Result<Outcome> {
+    let name = Name::new(run, target.name)?;
     check_identifier(&name.name)?;
     let mut write = run.session.write()?;
     let catalog = write.lock_ddl(run).await?;
     let context = run.session.set_context(write.txn()?.storage.snapshot(), catalog);
-    if exists(run, &name, &context, if_not_exists)? {
+    if exists(run, &name, &context, target.if_not_exists)? {
         write.finish().await?;
         return Ok(done(tag));
     }
@@ -420,7 +412,8 @@ async fn table_as(
     let mut state = state_for(&run.session.base, &run.session.info, &context);
     semantics::begin_statement(&mut state, &run.session.info);
     let plan = bind(named_query_plan(&state, query).await?, run, None)?;
-    let columns = columns_of(&state, &plan, names)?;
+    let mut columns = columns_of(&state, &plan, target.names)?;
+    columns.options = time_options::read(target.options, &columns.columns)?;
     let sources: Vec<SourceColumn> = insert::sources(&state, &plan)?;
     let mut edit = Edit::new(&context.catalog);
     let table = make_table(run, &mut write, &mut edit, schema.oid, &name.name, columns).await?;

@@ -5,6 +5,7 @@
 //! beside this one. What PostgreSQL has and Lightning does not answers 0A000 here, by name, before anything is planned.
 
 mod control;
+mod time_options;
 mod create;
 mod drop;
 pub(crate) mod locked;

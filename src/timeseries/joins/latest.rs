@@ -28,6 +28,7 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::StreamExt;
+use lightning_sql::scan::last_of_each;
 use lightning_sql::sqlstate::DATATYPE_MISMATCH;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -130,7 +131,10 @@ impl ExtensionPlanner for LatestPlanner {
             let name = lightning_sql::types::from_arrow(&data_type).base_name();
             return Err(error(DATATYPE_MISMATCH, format!("LATEST ON needs a time, not a value of type {name}")));
         }
-        let mut plan: Arc<dyn ExecutionPlan> = Arc::clone(input);
+        let mut plan: Arc<dyn ExecutionPlan> = match side.columns() {
+            Some((keys, time)) => last_of_each(input, &keys, time)?.unwrap_or_else(|| Arc::clone(input)),
+            None => Arc::clone(input),
+        };
         if plan.output_partitioning().partition_count() > 1 {
             plan = Arc::new(LatestExec::new(plan, side.clone(), false));
         }

@@ -9,6 +9,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,6 +57,12 @@ impl Side {
     pub(super) fn converter(&self, schema: &SchemaRef) -> Result<RowConverter> {
         let fields = self.keys.iter().map(|key| Ok(SortField::new(key.data_type(schema)?)));
         Ok(RowConverter::new(fields.collect::<Result<_>>()?)?)
+    }
+
+    /// Keys and time, if they are columns of the input.
+    pub(super) fn columns(&self) -> Option<(Vec<usize>, usize)> {
+        let column = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
+        Some((self.keys.iter().map(column).collect::<Option<_>>()?, column(&self.time)?))
     }
 
     /// Computes keys and times.

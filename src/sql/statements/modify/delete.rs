@@ -5,6 +5,7 @@ use super::query::{self, Source, alone, item, select};
 use super::rows::read;
 use super::table::Target;
 use super::update::{first_seen, place_column, push_factors, sets};
+use super::whole_segments::{self, Cut};
 use super::{Scope, returning};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -15,6 +16,7 @@ use crate::sqlstate::SYNTAX_ERROR;
 use crate::transaction::WriteTxn;
 use crate::write::Shape;
 use arrow::array::RecordBatch;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{Delete, FromTable};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -64,20 +66,38 @@ pub(super) async fn run(
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
 ) -> Result<Option<Outcome>> {
-    let run = scope.run;
     let source = source(scope, delete).await?;
-    let table = &source.target.table;
-    let plan = bind(named_query_plan(&source.state, &source.query).await?, run, prepared)?;
+    let plan = bind(named_query_plan(&source.state, &source.query).await?, scope.run, prepared)?;
+    let Some(Cut { rows, context }) = whole_segments::cut(scope, &source, &plan, write).await? else {
+        return row_by_row(scope, delete, &source, &plan, 0, write, prepared).await;
+    };
+    let rest = Scope { run: scope.run, context, with: scope.with.clone(), tables: scope.tables.clone() };
+    let source = self::source(&rest, delete).await?;
+    let plan = bind(named_query_plan(&source.state, &source.query).await?, scope.run, prepared)?;
+    row_by_row(&rest, delete, &source, &plan, rows, write, prepared).await
+}
+
+/// Deletes the rows that `plan` finds, when so many are gone already.
+async fn row_by_row(
+    scope: &Scope<'_>,
+    delete: &Delete,
+    source: &Source,
+    plan: &LogicalPlan,
+    gone: u64,
+    write: &mut WriteTxn,
+    prepared: Option<&Prepared>,
+) -> Result<Option<Outcome>> {
+    let (run, table) = (scope.run, &source.target.table);
     let joins = delete.using.as_ref().is_some_and(|using| !using.is_empty());
     let mut seen = HashSet::new();
     let mut places = Vec::new();
-    let held = read(run, &source.state, &plan, |batch| {
+    let held = read(run, &source.state, plan, |batch| {
         let batch = if joins { first_seen(&batch, &mut seen)? } else { batch };
         places.extend_from_slice(place_column(&batch)?.values());
         Ok((source.returning.is_some() && batch.num_rows() > 0).then_some(batch))
     })
     .await?;
-    let deleted = places.len() as u64;
+    let deleted = gone + places.len() as u64;
     let snapshot = scope.context.storage.clone();
     let keys = ChangedKeys::of(table, run.session.zone(), |_| true).without_primary();
     let (rows, intent, set) = (Vec::new(), Intent::Modify, None);
@@ -94,7 +114,7 @@ pub(super) async fn run(
                 shape.old_batch(columns.collect::<Result<_>>()?, batch.num_rows())
             };
             let rows = held.batches.iter().map(old).collect::<Result<Vec<_>>>()?;
-            let sets = sets(&source, &held.schema, &held.batches, &rows)?;
+            let sets = sets(source, &held.schema, &held.batches, &rows)?;
             Some(returning::compute(scope, items, &sets, "DELETE", prepared).await?)
         }
     };

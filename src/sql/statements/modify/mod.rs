@@ -21,6 +21,7 @@ pub(crate) mod rowset;
 pub(crate) mod returning;
 pub(crate) mod change;
 mod update;
+mod whole_segments;
 mod delete;
 mod merge;
 pub(crate) mod conflict;
