@@ -4,6 +4,7 @@ use crate::active::ActiveStatements;
 use crate::context::SessionInfo;
 use crate::error::{Error, Result};
 use crate::extension::{ExtendedPlanner, Extensions};
+use crate::jobs::Jobs;
 use crate::point::Templates;
 use crate::provider::PATH_SCHEMA;
 use crate::session::Session;
@@ -21,6 +22,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::SystemTime;
 
 /// How an instance runs queries.
 #[derive(Clone, Debug)]
@@ -55,6 +57,7 @@ pub struct Instance {
     runtime: Arc<RuntimeEnv>,
     active: Arc<ActiveStatements>,
     templates: Templates,
+    jobs: Jobs,
     secrets: Mutex<HashMap<i32, i32>>,
     next_process_id: AtomicI32,
 }
@@ -64,16 +67,19 @@ impl Instance {
     pub fn open(engine: Arc<Engine>, options: InstanceOptions) -> Result<Arc<Instance>> {
         let catalog = Catalog::open(&engine)?;
         let runtime = runtime::runtime(engine.budget(), options.spill_dir.as_ref())?;
-        Ok(Arc::new(Instance {
+        let instance = Arc::new(Instance {
             engine,
             catalog,
             options,
             runtime,
             active: Arc::default(),
             templates: Templates::default(),
+            jobs: Jobs::default(),
             secrets: Mutex::default(),
             next_process_id: AtomicI32::new(1),
-        }))
+        });
+        Jobs::start(&instance);
+        Ok(instance)
     }
 
     /// A new session.
@@ -116,6 +122,17 @@ impl Instance {
     /// Point statements that are known.
     pub(crate) fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// What runs in the background.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Runs the background jobs that are due at `now`, without waiting for their time; not stable.
+    #[doc(hidden)]
+    pub async fn run_jobs(self: &Arc<Self>, now: SystemTime) {
+        self.jobs.run_due(self, now).await;
     }
 
     /// What extends SQL.

@@ -49,6 +49,7 @@ mod copy_from;
 mod copy_to;
 mod outcome;
 mod executor;
+mod jobs;
 mod instance;
 mod statements;
 mod point;

@@ -1,15 +1,19 @@
 //! Schema `lightning`: what the engine knows of itself, as tables.
 //!
-//! `tables`, `partitions`, `blocks`, `wal`, `settings`, `queries`. Rows are computed when a query is planned, from that statement's
+//! `tables`, `partitions`, `blocks`, `wal`, `settings`, `queries`, `jobs`. Rows are computed when a query is planned, from that statement's
 //! snapshot.
 
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::Result;
+use crate::jobs::JobRow;
 use crate::text::TextColumn;
 use crate::types::{self, PgType, column_field};
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringViewArray,
+    TimestampMicrosecondArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::DataFusionError;
@@ -25,7 +29,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Longest minimum or maximum shown.
 const SHOWN_CHARACTERS_MAX: usize = 64;
 
-const NAMES: [&str; 6] = ["tables", "partitions", "blocks", "wal", "settings", "queries"];
+const NAMES: [&str; 7] = ["tables", "partitions", "blocks", "wal", "settings", "queries", "jobs"];
 
 /// Names of the tables.
 pub(crate) fn table_names() -> Vec<String> {
@@ -81,6 +85,19 @@ pub fn schema(name: &str) -> SchemaRef {
             ("commits", L),
         ],
         "settings" => &[("name", T), ("value", T), ("description", T)],
+        "jobs" => &[
+            ("id", L),
+            ("kind", T),
+            ("target", T),
+            ("schedule", types::INTERVAL),
+            ("last_run", types::TIMESTAMPTZ),
+            ("last_duration_ms", L),
+            ("next_run", types::TIMESTAMPTZ),
+            ("rows", L),
+            ("runs", L),
+            ("errors", L),
+            ("last_error", T),
+        ],
         _ => &[("id", L), ("process_id", types::INT4), ("user_name", T), ("started", types::TIMESTAMPTZ), ("query", T)],
     };
     Arc::new(Schema::new(columns.iter().map(|(name, pg)| column_field(name, *pg, true)).collect::<Vec<_>>()))
@@ -102,6 +119,7 @@ impl SystemTable {
             "blocks" => self.blocks()?,
             "wal" => self.wal(),
             "settings" => self.settings(),
+            "jobs" => self.jobs(),
             _ => self.queries(),
         };
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
@@ -228,6 +246,30 @@ impl SystemTable {
             text(rows.iter().map(|r| r.name.clone()).collect()),
             text(rows.iter().map(|r| r.value.clone()).collect()),
             text(rows.iter().map(|r| r.description.to_owned()).collect()),
+        ]
+    }
+
+    fn jobs(&self) -> Vec<ArrayRef> {
+        let rows = self.info.instance().map(|instance| instance.jobs().rows()).unwrap_or_default();
+        let stamps = |time: fn(&JobRow) -> Option<SystemTime>| -> ArrayRef {
+            let stamps: TimestampMicrosecondArray = rows.iter().map(|row| time(row).map(micros)).collect();
+            Arc::new(stamps.with_timezone("UTC"))
+        };
+        let longs = |number: fn(&JobRow) -> u64| long(rows.iter().map(|row| number(row) as i64).collect());
+        let every = |row: &JobRow| IntervalMonthDayNano::new(0, 0, row.every.as_nanos() as i64);
+        let errors = rows.iter().map(|row| row.last_error.as_deref());
+        vec![
+            longs(|row| u64::from(row.id)),
+            text(rows.iter().map(|row| row.kind.clone()).collect()),
+            text(rows.iter().map(|row| row.target.clone()).collect()),
+            Arc::new(IntervalMonthDayNanoArray::from_iter_values(rows.iter().map(every))),
+            stamps(|row| row.last_run),
+            longs(|row| row.last_duration.as_millis() as u64),
+            stamps(|row| Some(row.next_run)),
+            longs(|row| row.rows),
+            longs(|row| row.runs),
+            longs(|row| row.errors),
+            Arc::new(errors.collect::<StringViewArray>()),
         ]
     }
 

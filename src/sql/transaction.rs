@@ -71,6 +71,7 @@ impl Txn {
         }
         if let Some(overlay) = overlay {
             instance.catalog().published(&overlay);
+            instance.jobs().catalog_changed();
         }
         Ok(())
     }

@@ -49,8 +49,8 @@ impl PartitionBy {
         }
     }
 
-    /// The partition of a value of a column of this type.
-    pub(crate) fn number(&self, value: i64, data_type: &DataType) -> i64 {
+    /// The partition of a value of a column of this type: microseconds, days or numbers.
+    pub fn partition_of(&self, value: i64, data_type: &DataType) -> i64 {
         match self.width {
             PartitionWidth::Values(width) => value.div_euclid(width),
             PartitionWidth::Months(months) => {
@@ -73,8 +73,8 @@ impl PartitionBy {
 
     /// The partition of all values from `first` to `last`, if they are in one.
     pub(crate) fn of_range(&self, range: &RangeInclusive<i64>, data_type: &DataType) -> Partition {
-        let first = self.number(*range.start(), data_type);
-        (self.number(*range.end(), data_type) == first).then_some(first)
+        let first = self.partition_of(*range.start(), data_type);
+        (self.partition_of(*range.end(), data_type) == first).then_some(first)
     }
 
     /// `batch` by partition, rows in their order. One batch, the same, if it has only one.
@@ -90,7 +90,7 @@ impl PartitionBy {
             }
             Some(_) => {}
         }
-        let of_row = |row: usize| values.is_valid(row).then(|| self.number(values.value(row), &data_type));
+        let of_row = |row: usize| values.is_valid(row).then(|| self.partition_of(values.value(row), &data_type));
         // Rows mostly come in order of time: few runs, which are cut without a copy.
         let mut runs: Vec<(Partition, usize, usize)> = vec![];
         for row in 0..batch.num_rows() {

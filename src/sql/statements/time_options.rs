@@ -3,9 +3,8 @@
 use super::target::folded;
 use crate::error::{Error, Result};
 use crate::sqlstate::{DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE, UNDEFINED_COLUMN};
-use crate::text::interval::interval;
+use crate::text::interval::{interval, length_us};
 use crate::types;
-use arrow::datatypes::IntervalMonthDayNano;
 use datafusion::sql::sqlparser::ast::{CreateTableOptions, Expr, SqlOption, UnaryOperator, Value};
 use lightning_catalog::{NewColumn, TimeOptions};
 use lightning_storage::{PartitionBy, PartitionWidth};
@@ -77,12 +76,6 @@ pub(super) fn check_retention(kind: Kind, text: &str, width: Option<PartitionWid
         return Err(invalid("retention must not be shorter than a partition"));
     }
     Ok(())
-}
-
-/// How long an interval is, with months of 30 days.
-fn length_us(interval: &IntervalMonthDayNano) -> Option<i64> {
-    let days = i64::from(interval.months) * 30 + i64::from(interval.days);
-    days.checked_mul(DAY_US)?.checked_add(interval.nanoseconds / 1000)
 }
 
 /// What a time column has.

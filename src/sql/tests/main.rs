@@ -6,6 +6,7 @@ mod copying;
 mod failures;
 mod harness;
 mod indexes;
+mod jobs;
 mod modify;
 mod parameters;
 mod point;

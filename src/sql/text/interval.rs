@@ -59,6 +59,13 @@ pub fn interval(text: &str) -> Result<IntervalMonthDayNano> {
     read(text, None)
 }
 
+/// How long an interval is in microseconds, a month being 30 days and a day 24 hours; `None` when that is out of range.
+pub fn length_us(interval: &IntervalMonthDayNano) -> Option<i64> {
+    const DAY_US: i64 = 86_400_000_000;
+    let days = i64::from(interval.months) * 30 + i64::from(interval.days);
+    days.checked_mul(DAY_US)?.checked_add(interval.nanoseconds / 1000)
+}
+
 /// `INTERVAL 'text' first TO last(precision)`.
 pub fn interval_of(text: &str, fields: Option<Fields>, precision: Option<u32>) -> Result<IntervalMonthDayNano> {
     const NANOS_PER_MINUTE: i64 = 60_000_000_000;
