@@ -43,7 +43,7 @@ pub struct Appender {
     transaction: Transaction,
     keys: Vec<NewKeys>,
     /// Keeps the engine open.
-    _database: Database,
+    database: Database,
 }
 
 impl Database {
@@ -58,7 +58,7 @@ impl Database {
         let appender = transaction.appender(table.storage_table())?;
         let zone = lightning_sql::text::datetime::zone("UTC")?;
         let keys = UniqueKey::all(&table, zone).into_iter().map(NewKeys::new).collect();
-        Ok(Appender { table, schema, appender, transaction, keys, _database: self.clone() })
+        Ok(Appender { table, schema, appender, transaction, keys, database: self.clone() })
     }
 }
 
@@ -100,6 +100,9 @@ impl Appender {
         let rows = self.appender.finish(&mut self.transaction)?;
         let none = Gone { snapshot: &before, places: &[] };
         self.keys.into_iter().try_for_each(|keys| keys.finish(&before, none, || self.transaction.newest()))?;
+        let instance = self.database.instance();
+        let catalog = instance.catalog().snapshot(&instance.engine().snapshot())?;
+        lightning_sql::aggregates::mark(&mut self.transaction, &catalog)?;
         self.transaction.commit()?;
         Ok(rows)
     }

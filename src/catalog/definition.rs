@@ -229,6 +229,39 @@ pub struct View {
     pub columns: Vec<Column>,
     /// Tables and views it reads.
     pub depends_on: Vec<Oid>,
+    /// Where its rows are kept, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub materialized: Option<Materialized>,
+}
+
+/// The kept rows of a materialized view that is grouped by time, and what is known of how far they can be relied on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Materialized {
+    /// Where storage keeps the rows.
+    pub rows_id: u64,
+    /// Where storage keeps *marks*: ranges of times of the source that have changed since the rows were computed.
+    pub marks_id: u64,
+    /// The table or materialized view it reads.
+    pub source: Oid,
+    /// The column that is the bucket, as an index into [`View::columns`].
+    pub bucket: usize,
+    /// How often it is brought up to date, as an interval.
+    pub refresh: Option<String>,
+    /// Buckets that begin before this time of the source are not computed anew, because rows for them have expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_before: Option<i64>,
+}
+
+impl Materialized {
+    /// Where storage keeps the rows.
+    pub fn rows(&self) -> TableId {
+        TableId(self.rows_id)
+    }
+
+    /// Where storage keeps the marks.
+    pub fn marks(&self) -> TableId {
+        TableId(self.marks_id)
+    }
 }
 
 /// Anything that can stand in FROM.
@@ -276,10 +309,18 @@ impl Relation {
             Relation::View(v) => &v.columns,
         }
     }
+    /// Where storage keeps its rows, if it does.
+    pub fn rows(&self) -> Option<TableId> {
+        match self {
+            Relation::Table(table) => Some(table.storage_table()),
+            Relation::View(view) => view.materialized.as_ref().map(Materialized::rows),
+        }
+    }
     /// What it is.
     pub fn kind(&self) -> crate::ObjectKind {
         match self {
             Relation::Table(_) => crate::ObjectKind::Table,
+            Relation::View(view) if view.materialized.is_some() => crate::ObjectKind::MaterializedView,
             Relation::View(_) => crate::ObjectKind::View,
         }
     }

@@ -3,7 +3,9 @@
 //! An [`Edit`] belongs to one statement of one transaction that holds the DDL lock. It checks names and dependencies,
 //! gives out OIDs, and at the end writes its rows and yields the snapshot the rest of the transaction sees.
 
-use crate::definition::{Column, Index, IndexColumn, Oid, PrimaryKey, Relation, Schema, Table, TimeOptions, View};
+use crate::definition::{
+    Column, Index, IndexColumn, Materialized, Oid, PrimaryKey, Relation, Schema, Table, TimeOptions, View,
+};
 use crate::error::{Error, ObjectKind, Result};
 use crate::snapshot::Snapshot;
 use crate::store::{ObjectRow, write_rows};
@@ -81,6 +83,8 @@ pub struct NewView {
     pub columns: Vec<NewColumn>,
     /// Tables and views it reads.
     pub depends_on: Vec<Oid>,
+    /// Where its rows are kept, if they are.
+    pub materialized: Option<Materialized>,
 }
 
 /// A change in the making.
@@ -214,6 +218,17 @@ impl Edit {
         self.put_view(oid, type_oid, new)
     }
 
+    /// Changes what is known of the rows of a materialized view.
+    pub fn set_materialized(&mut self, view: Oid, materialized: Materialized) -> Result<()> {
+        let Some(Relation::View(known)) = self.next.relation_by_oid(view) else {
+            return Err(unknown(ObjectKind::View, view));
+        };
+        let view = View { materialized: Some(materialized), ..known.as_ref().clone() };
+        self.rows.push(ObjectRow::view(&view)?);
+        self.next.put(Relation::View(Arc::new(view)));
+        Ok(())
+    }
+
     /// Drops a table or view. Its dependents must have been dropped before; see [`Edit::dependents_of`].
     pub fn drop_relation(&mut self, oid: Oid) -> Result<Relation> {
         let relation = self.next.relations.get(&oid).cloned().ok_or_else(|| unknown(ObjectKind::Table, oid))?;
@@ -265,6 +280,7 @@ impl Edit {
             search_path: new.search_path,
             columns,
             depends_on: new.depends_on,
+            materialized: new.materialized,
         };
         self.rows.push(ObjectRow::view(&view)?);
         let view = Arc::new(view);

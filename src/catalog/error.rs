@@ -16,6 +16,8 @@ pub enum ObjectKind {
     Table,
     /// A view.
     View,
+    /// A view whose rows are kept.
+    MaterializedView,
     /// An index.
     Index,
 }
@@ -28,6 +30,7 @@ impl ObjectKind {
             ObjectKind::Schema => "schema",
             ObjectKind::Table => "table",
             ObjectKind::View => "view",
+            ObjectKind::MaterializedView => "materialized view",
             ObjectKind::Index => "index",
         }
     }

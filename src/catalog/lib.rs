@@ -25,8 +25,8 @@ mod store;
 
 pub use definition::{
     BOOTSTRAP_USER, Column, Database, FIRST_USER_OID, INFORMATION_SCHEMA, Index, IndexColumn, LIGHTNING_DATABASE,
-    LIGHTNING_SCHEMA, Oid, PG_CATALOG_SCHEMA, POSTGRES_DATABASE, PUBLIC_SCHEMA, PrimaryKey, Relation, Schema, Table,
-    TimeOptions, View,
+    LIGHTNING_SCHEMA, Materialized, Oid, PG_CATALOG_SCHEMA, POSTGRES_DATABASE, PUBLIC_SCHEMA, PrimaryKey, Relation,
+    Schema, Table, TimeOptions, View,
 };
 pub use edit::{Edit, NewColumn, NewIndex, NewPrimaryKey, NewTable, NewView};
 pub use error::{Error, ObjectKind, Result};

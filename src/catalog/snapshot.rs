@@ -2,7 +2,7 @@
 
 use crate::definition::{Database, Oid, Relation, Schema, Table, View};
 use crate::error::ObjectKind;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// All objects at one moment. Never changes; shared by `Arc`.
@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub(crate) relations: HashMap<Oid, Relation>,
     /// The relation that has each name, or whose index has it.
     pub(crate) names: BTreeMap<(Oid, String), Oid>,
+    /// Materialized views.
+    pub(crate) materialized: BTreeSet<Oid>,
 }
 
 impl Snapshot {
@@ -97,6 +99,14 @@ impl Snapshot {
         }
     }
 
+    /// All materialized views, by OID.
+    pub fn materialized_views(&self) -> impl Iterator<Item = &Arc<View>> {
+        self.materialized.iter().filter_map(|oid| match self.relations.get(oid) {
+            Some(Relation::View(view)) => Some(view),
+            _ => None,
+        })
+    }
+
     /// Adds a relation, or puts it in the place of the one with its OID.
     pub(crate) fn put(&mut self, relation: Relation) {
         self.remove(relation.oid());
@@ -108,12 +118,16 @@ impl Snapshot {
                 self.names.entry((schema, name.to_owned())).or_insert(oid);
             }
         }
+        if matches!(&relation, Relation::View(view) if view.materialized.is_some()) {
+            self.materialized.insert(oid);
+        }
         self.relations.insert(oid, relation);
     }
 
     /// Takes out a relation.
     pub(crate) fn remove(&mut self, oid: Oid) -> Option<Relation> {
         let relation = self.relations.remove(&oid)?;
+        self.materialized.remove(&oid);
         let indexes: Vec<String> = match &relation {
             Relation::Table(table) => table.index_names().map(str::to_owned).collect(),
             Relation::View(_) => vec![],

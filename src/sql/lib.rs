@@ -44,6 +44,7 @@ mod write;
 mod present;
 mod defaults;
 mod prepared;
+pub mod aggregates;
 mod copy_format;
 mod copy_from;
 mod copy_to;

@@ -75,6 +75,16 @@ impl WriteTxn {
 }
 
 impl Run {
+    /// How this statement waits for locks of what storage keeps of a relation.
+    pub(crate) fn patience_for(&self, name: &str, table: TableId) -> Patience {
+        Patience {
+            active: Arc::clone(&self.active),
+            timeout: self.session.info.settings.lock_timeout(),
+            table,
+            name: name.to_owned(),
+        }
+    }
+
     /// How this statement waits for locks of a table.
     pub(crate) fn patience(&self, table: &Table) -> Patience {
         Patience::new(&self.active, self.session.info.settings.lock_timeout(), table)

@@ -3,6 +3,7 @@
 //! DataFusion resolves an unqualified name to one default schema; PostgreSQL searches a path. So the default schema is a
 //! schema of our own, [`PATH_SCHEMA`], that looks along the statement's search path.
 
+use crate::aggregates::query::{Marked, Queries, ROWS, rows_table};
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::Result;
 use crate::extension::Installed;
@@ -14,6 +15,7 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::Query;
 use lightning_catalog::{Column, Relation, Schema as CatalogSchema, View};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -147,6 +149,7 @@ impl Schemas {
         match context.catalog.relation(schema.oid, name) {
             None => Ok(None),
             Some(Relation::Table(table)) => Ok(Some(Arc::new(LightningTable::of(context.storage.clone(), table)))),
+            Some(Relation::View(view)) if view.materialized.is_some() => self.materialized(view).await.map(Some),
             Some(Relation::View(view)) => self.view(view).await.map(Some),
         }
     }
@@ -157,7 +160,22 @@ impl Schemas {
         let context = StatementContext { search_path: view.search_path.clone(), ..context.as_ref().clone() };
         let state = state_for(base, info, &Arc::new(context));
         let query = crate::parser::parse_query(&view.definition)?;
-        let plan = crate::plan::named_query_plan(&state, &query).await?;
+        Self::planned(view, &state, &query).await
+    }
+
+    /// Plans what a continuous aggregate has now: the rows it keeps, and those of buckets that have changed since.
+    async fn materialized(&self, view: &View) -> Result<Arc<dyn TableProvider>> {
+        let Names { base, info, context, .. } = &self.names;
+        let context = Arc::new(StatementContext { search_path: view.search_path.clone(), ..context.as_ref().clone() });
+        let marked = Marked::of(view, &context)?;
+        let rows: Arc<dyn TableProvider> = Arc::new(rows_table(view, &context)?);
+        let state = state_with(base, info, &context, [(ROWS.to_owned(), rows)].into());
+        let query = Queries::new(view, &context, &marked)?.all()?;
+        Self::planned(view, &state, &query).await
+    }
+
+    async fn planned(view: &View, state: &SessionState, query: &Query) -> Result<Arc<dyn TableProvider>> {
+        let plan = crate::plan::named_query_plan(state, query).await?;
         let columns: Vec<Expr> = plan
             .schema()
             .columns()

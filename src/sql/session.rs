@@ -58,7 +58,7 @@ impl Statement {
         &self.text
     }
 
-    fn parsed(&self) -> Result<Arc<Parsed>> {
+    pub(crate) fn parsed(&self) -> Result<Arc<Parsed>> {
         match &self.parsed {
             Some(parsed) => Ok(Arc::clone(parsed)),
             // A point statement has no words of extensions.

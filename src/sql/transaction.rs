@@ -8,6 +8,7 @@
 //! A block with savepoints keeps the transaction of a statement that failed, wherever it was when that happened ([`Loan`]), so
 //! that ROLLBACK TO can go on with it.
 
+use crate::aggregates;
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::isolation::Level;
@@ -60,9 +61,13 @@ impl Txn {
     }
 
     async fn commit(self, instance: &Instance) -> Result<()> {
-        let Txn { storage, overlay, .. } = self;
+        let Txn { mut storage, overlay, .. } = self;
         if !storage.is_dirty() {
             return Ok(());
+        }
+        match &overlay {
+            Some(overlay) => aggregates::mark(&mut storage, overlay)?,
+            None => aggregates::mark(&mut storage, &*instance.catalog().snapshot(&instance.engine().snapshot())?)?,
         }
         if storage.is_small() {
             submit(storage).await?;

@@ -56,7 +56,13 @@ impl IndexOf {
         }
         let schema = Arc::new(Schema::new(table.schema.project(&all)?.fields().clone()));
         let key = (0..all.len()).collect();
-        Ok(TableDefinition { schema, key, index: Some(IndexOf { table: table.id, columns: all }), partition: None })
+        Ok(TableDefinition {
+            schema,
+            key,
+            index: Some(IndexOf { table: table.id, columns: all }),
+            partition: None,
+            time: None,
+        })
     }
 }
 

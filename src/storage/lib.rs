@@ -50,6 +50,7 @@ mod recent;
 // Tables, the log and the manifest.
 mod row;
 mod partition;
+mod touched;
 mod table;
 mod wal;
 mod manifest;

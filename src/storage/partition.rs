@@ -126,7 +126,7 @@ fn is_moment(data_type: &DataType) -> bool {
 }
 
 /// The values of a column that can part rows.
-fn numbers(column: &ArrayRef) -> Result<Int64Array> {
+pub(crate) fn numbers(column: &ArrayRef) -> Result<Int64Array> {
     let numbers = cast(column, &DataType::Int64)?;
     let numbers = numbers.as_primitive_opt::<Int64Type>();
     numbers.cloned().ok_or_else(|| Error::Unsupported("a partition of what is no number".into()))

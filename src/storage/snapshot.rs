@@ -13,6 +13,7 @@ use crate::stored::{SegmentRef, StoredSegment};
 use crate::table::TableInfo;
 use crate::version::Version;
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -22,17 +23,32 @@ pub struct Snapshot {
     version: Arc<Version>,
     /// Where reads are noted: of a serializable transaction.
     reads: Option<Arc<ReadLog>>,
+    /// Times that the transaction it is of has touched.
+    touched: Option<Arc<TouchedTimes>>,
 }
+
+/// Ranges of times by table.
+pub(crate) type TouchedTimes = BTreeMap<TableId, Vec<RangeInclusive<i64>>>;
 
 impl Snapshot {
     /// A view of `version`.
     pub(crate) fn new(version: Arc<Version>) -> Snapshot {
-        Snapshot { version, reads: None }
+        Snapshot { version, reads: None, touched: None }
     }
 
     /// The same view, whose reads are noted.
     pub(crate) fn noting(self, reads: Arc<ReadLog>) -> Snapshot {
         Snapshot { reads: Some(reads), ..self }
+    }
+
+    /// The same view, of a transaction that has touched these times.
+    pub(crate) fn touching(self, touched: TouchedTimes) -> Snapshot {
+        Snapshot { touched: (!touched.is_empty()).then(|| Arc::new(touched)), ..self }
+    }
+
+    /// Times of a table that the transaction has touched that this is a snapshot of: values of the column that is the table's time.
+    pub fn touched(&self, table: TableId) -> &[RangeInclusive<i64>] {
+        self.touched.as_ref().and_then(|touched| touched.get(&table)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether what is read must be said with [`Snapshot::note_read`], and nothing may be concluded from exact counts and bounds.

@@ -35,6 +35,8 @@ pub struct TableDefinition {
     pub index: Option<IndexOf>,
     /// How its rows are kept apart, if they are.
     pub partition: Option<PartitionBy>,
+    /// Which column is its time, when transactions are to say which times they touch; of a type that can part rows.
+    pub time: Option<usize>,
 }
 
 /// A table as a snapshot sees it.
@@ -56,20 +58,24 @@ pub struct TableInfo {
 const INDEX: u32 = 1 << 31;
 /// Bit of the number of key columns: it is partitioned.
 const PARTITIONED: u32 = 1 << 30;
+/// Bit of the number of key columns: it has a time.
+const TIMED: u32 = 1 << 29;
 
 impl TableDefinition {
     /// A table that is no index and not partitioned.
     pub fn new(schema: SchemaRef, key: Vec<usize>) -> TableDefinition {
-        TableDefinition { schema, key, index: None, partition: None }
+        TableDefinition { schema, key, index: None, partition: None, time: None }
     }
 
     /// Bytes for log and manifest: number of key columns `u32`, the columns `u32` each, the schema as Arrow IPC has it. For an index
     /// the top bit of the number is set, and before the schema come the id `u64` of its table, the number of columns `u32`, the columns `u32` each. For a
-    /// partitioned table the bit below is set, and before the schema come the column `u32`, 0 for values or 1 for months `u32`, and how many `u64`.
+    /// partitioned table the bit below is set, and before the schema come the column `u32`, 0 for values or 1 for months `u32`, and how many `u64`. For one with
+    /// a time it is the next bit, and the column `u32`.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let index = if self.index.is_some() { INDEX } else { 0 };
         let partitioned = if self.partition.is_some() { PARTITIONED } else { 0 };
-        let mut bytes = (self.key.len() as u32 | index | partitioned).to_le_bytes().to_vec();
+        let timed = if self.time.is_some() { TIMED } else { 0 };
+        let mut bytes = (self.key.len() as u32 | index | partitioned | timed).to_le_bytes().to_vec();
         self.key.iter().for_each(|&column| bytes.extend((column as u32).to_le_bytes()));
         if let Some(of) = &self.index {
             bytes.extend(of.table.0.to_le_bytes());
@@ -85,6 +91,7 @@ impl TableDefinition {
             bytes.extend(kind.to_le_bytes());
             bytes.extend(width.to_le_bytes());
         }
+        self.time.iter().for_each(|&column| bytes.extend((column as u32).to_le_bytes()));
         bytes.extend(schema_to_bytes(&self.schema)?);
         Ok(bytes)
     }
@@ -100,7 +107,7 @@ impl TableDefinition {
         };
         let columns = next()?;
         let mut numbers = |count: u32| (0..count).map(|_| Ok(next()? as usize)).collect::<Result<Vec<_>>>();
-        let key = numbers(columns & !(INDEX | PARTITIONED))?;
+        let key = numbers(columns & !(INDEX | PARTITIONED | TIMED))?;
         let index = match columns & INDEX {
             0 => None,
             _ => {
@@ -121,7 +128,8 @@ impl TableDefinition {
                 Some(PartitionBy { column: parts[0], width })
             }
         };
-        let definition = TableDefinition { schema: schema_from_bytes(rest)?, key, index, partition };
+        let time = if columns & TIMED == 0 { None } else { numbers(1)?.pop() };
+        let definition = TableDefinition { schema: schema_from_bytes(rest)?, key, index, partition, time };
         if definition.key.iter().any(|&column| column >= definition.schema.fields().len())
             || !definition.can_be_parted()
         {
@@ -134,7 +142,8 @@ impl TableDefinition {
     fn can_be_parted(&self) -> bool {
         let fits =
             |by: &PartitionBy| self.schema.fields().get(by.column).is_some_and(|field| by.fits(field.data_type()));
-        self.partition.as_ref().is_none_or(fits)
+        let time = self.time.map(|column| PartitionBy { column, width: PartitionWidth::Values(1) });
+        self.partition.iter().chain(&time).all(fits)
     }
 }
 

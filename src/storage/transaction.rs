@@ -21,11 +21,13 @@ use crate::segment::BLOCK_ROWS_MAX;
 use crate::snapshot::Snapshot;
 use crate::stored::StoredSegment;
 use crate::table::{Table, TableDefinition};
+use crate::touched::Touched;
 use crate::version::Version;
 use crate::writes::{Claim, TableWrites, WriteSet};
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::util::display::array_value_to_string;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -63,6 +65,8 @@ pub struct Transaction {
     /// The base with the writes on top, until either changes.
     overlay: Mutex<Option<Arc<Version>>>,
     reads: Option<Serializable>,
+    /// What it deletes was merely too old.
+    is_expiring: bool,
 }
 
 /// What makes a transaction serializable.
@@ -100,12 +104,20 @@ impl Transaction {
     fn new(engine: Arc<Engine>, base: Arc<Version>) -> Transaction {
         let number = NEXT_TRANSACTION.fetch_add(1, Ordering::Relaxed);
         let owner = Owner { context: engine.context().clone(), number };
-        Transaction { engine, owner, base, writes: WriteSet::default(), overlay: Mutex::new(None), reads: None }
+        Transaction {
+            engine,
+            owner,
+            base,
+            writes: WriteSet::default(),
+            overlay: Mutex::new(None),
+            reads: None,
+            is_expiring: false,
+        }
     }
 
     /// The snapshot with this transaction's own writes so far on top.
     pub fn snapshot(&self) -> Snapshot {
-        let snapshot = Snapshot::new(self.overlay());
+        let snapshot = Snapshot::new(self.overlay()).touching(self.touched());
         match &self.reads {
             Some(reads) => snapshot.noting(reads.log.clone()),
             None => snapshot,
@@ -147,6 +159,18 @@ impl Transaction {
         let mut version = (*newest).clone();
         writes.apply(&mut version, Purpose::Overlay)?;
         Ok(Snapshot::new(Arc::new(version)))
+    }
+
+    /// The times that this transaction has touched so far, of tables that have one: of rows added, and of rows deleted.
+    pub fn touched(&self) -> BTreeMap<TableId, Vec<RangeInclusive<i64>>> {
+        let tables = self.writes.tables.iter().filter(|(_, writes)| !writes.dropped);
+        let touched = tables.map(|(id, writes)| (*id, writes.touched.ranges().to_vec()));
+        touched.filter(|(_, ranges)| !ranges.is_empty()).collect()
+    }
+
+    /// Says that what is deleted from now on was merely too old: its times are not touched.
+    pub fn expire(&mut self) {
+        self.is_expiring = true;
     }
 
     /// Its number, which tells transactions of one run of the engine apart.
@@ -363,6 +387,9 @@ impl Transaction {
         let writes = self.writes_to(table)?;
         let (created, indexes) = (writes.created, std::mem::take(&mut writes.indexes));
         *writes = TableWrites { created, truncated: !created, indexes, ..TableWrites::new(writes.table.clone()) };
+        if writes.table.definition.time.is_some() {
+            writes.touched = Touched::all();
+        }
         Ok(())
     }
 
@@ -404,7 +431,12 @@ impl Transaction {
             |segment: &Arc<StoredSegment>| segment.reference.rows - layout.dead.of_segment(segment.reference.id);
         let alive: Vec<u64> = gone.map(alive).collect();
         if !alive.is_empty() {
-            self.writes_to(table)?.cuts.push(range);
+            let is_expiring = self.is_expiring;
+            let writes = self.writes_to(table)?;
+            if let Some(time) = writes.table.definition.time.filter(|_| !is_expiring) {
+                writes.touched.add_range(range.clone(), base.table.schema.field(time).data_type());
+            }
+            writes.cuts.push(range);
         }
         Ok(alive.into_iter().sum())
     }
@@ -416,7 +448,11 @@ impl Transaction {
     }
 
     fn append_with(&mut self, table: TableId, batch: RecordBatch, indexes: &[Arc<Table>]) -> Result<()> {
-        let batch = self.table(table)?.fit(&batch)?;
+        let known = self.table(table)?;
+        let batch = known.fit(&batch)?;
+        if let Some(time) = known.definition.time {
+            self.writes_to(table)?.touched.add_values(batch.column(time))?;
+        }
         let entries = indexes.iter().map(|index| index.entries(&batch)).collect::<Result<Vec<_>>>()?;
         for (index, entries) in indexes.iter().zip(entries) {
             self.append_fitted(index.id, entries)?;
@@ -518,7 +554,13 @@ impl Transaction {
         }
         if !of_others.is_empty() {
             self.writes_to(table)?.read_at = timestamp;
-            let keys = rows_at(&layout, &UInt64Array::from(of_others), &key)?;
+            let time = layout.table.definition.time.filter(|_| !self.is_expiring);
+            let columns: Vec<usize> = key.iter().copied().chain(time).collect();
+            let mut keys = rows_at(&layout, &UInt64Array::from(of_others), &columns)?;
+            if time.is_some() {
+                let times = keys.remove_column(key.len());
+                self.writes_to(table)?.touched.add_values(&times)?;
+            }
             let keys = MemBlock::new(&keys, &account)?;
             self.writes_to(table)?.deleted.add(keys);
         }
@@ -566,7 +608,8 @@ impl Transaction {
     pub fn appender(&mut self, table: TableId) -> Result<Appender> {
         let indexes = self.indexes_of(table, None)?;
         let indexes = indexes.iter().map(|index| self.bulk_load(index.id)).collect::<Result<_>>()?;
-        Ok(Appender { load: self.bulk_load(table)?, indexes, transaction: self.owner.number })
+        let (load, touched) = (self.bulk_load(table)?, Touched::default());
+        Ok(Appender { load, indexes, touched, transaction: self.owner.number })
     }
 
     /// A table that exists for this transaction.
@@ -593,7 +636,7 @@ impl Transaction {
         if self.writes.is_empty() {
             return Ok(self.base.timestamp);
         }
-        let Transaction { engine, base, writes, overlay, owner, reads } = self;
+        let Transaction { engine, base, writes, overlay, owner, reads, .. } = self;
         let checked = reads.as_ref().map(|reads| Reads { log: reads.log.clone(), since: base.timestamp });
         drop((base, overlay));
         let submitted = engine.line().submit(writes, owner.id(), checked, None, None)?;
@@ -694,6 +737,7 @@ fn encode(table: &Table, keys: &[ArrayRef]) -> Result<EncodedKeys> {
 pub struct Appender {
     load: BulkLoad,
     indexes: Vec<BulkLoad>,
+    touched: Touched,
     /// Which transaction made it.
     transaction: u64,
 }
@@ -702,6 +746,9 @@ impl Appender {
     /// Adds rows.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
         let batch = self.load.table.fit(&batch)?;
+        if let Some(time) = self.load.table.definition.time {
+            self.touched.add_values(batch.column(time))?;
+        }
         let entries = self.indexes.iter().map(|load| load.table.entries(&batch)).collect::<Result<Vec<_>>>()?;
         for (load, entries) in self.indexes.iter_mut().zip(entries) {
             load.push(entries)?;
@@ -717,6 +764,10 @@ impl Appender {
         let (table, rows) = (self.load.table.clone(), self.load.rows);
         if !Arc::ptr_eq(&table, &txn.table(table.id)?) {
             return Err(Error::TableChanged(table.id));
+        }
+        if let Some(time) = table.definition.time {
+            let data_type = table.schema.field(time).data_type();
+            txn.writes_to(table.id)?.touched.merge(&self.touched, data_type);
         }
         for load in self.indexes {
             let index = load.table.id;

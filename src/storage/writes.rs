@@ -20,6 +20,7 @@ use crate::recent::RecentWrites;
 use crate::scan::{BlockSource, place_parts};
 use crate::stored::StoredSegment;
 use crate::table::Table;
+use crate::touched::Touched;
 use crate::version::Version;
 use arrow::util::display::array_value_to_string;
 use std::collections::BTreeMap;
@@ -62,6 +63,8 @@ pub(crate) struct TableWrites {
     pub(crate) cuts: Vec<RangeInclusive<i64>>,
     pub(crate) rows: MemList,
     pub(crate) segments: Vec<Arc<StoredSegment>>,
+    /// Times of the rows added and of those deleted.
+    pub(crate) touched: Touched,
     /// Keys of rows of others that were deleted, as blocks so that their memory counts.
     pub(crate) deleted: MemList,
     /// Rows deleted: those of others, where they were, and own ones.
@@ -103,6 +106,7 @@ impl TableWrites {
             cuts: vec![],
             rows: MemList::default(),
             segments: vec![],
+            touched: Touched::default(),
             deleted: MemList::default(),
             dead: DeadRows::default(),
             in_delta: DeltaDeletes::default(),

@@ -4,22 +4,19 @@
 //! is too old. Of other tables rows go one by one.
 
 use super::schedule::Job;
+use super::session::{open, quoted, run as run_in};
+use crate::aggregates::expire::expire;
 use crate::error::{Error, Result};
-use crate::instance::{ConnectOptions, Instance};
-use crate::outcome::Outcome;
+use crate::instance::Instance;
 use crate::sqlstate::DATETIME_FIELD_OVERFLOW;
 use crate::text::interval::{interval, length_us};
 use crate::types;
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use chrono::{DateTime, Months, TimeDelta, Utc};
-use lightning_catalog::Table;
+use lightning_catalog::{Relation, Table};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Who runs it.
-const USER: &str = "lightning";
-/// A table that is in use for longer is left to the next run.
-const LOCK_TIMEOUT: &str = "2s";
 /// It runs this often, and more often for what is kept for less than ten times as long.
 const EVERY_MAX: Duration = Duration::from_secs(3600);
 const EVERY_MIN: Duration = Duration::from_secs(1);
@@ -33,31 +30,28 @@ pub(super) fn pace(table: &Table) -> Option<Duration> {
 
 /// Deletes what is too old at `now`; how many rows.
 pub(super) async fn run(instance: &Arc<Instance>, job: &Job, now: SystemTime) -> Result<u64> {
-    let Some(bound) = bound(instance, &job.table, now)? else { return Ok(0) };
-    let Some(column) = job.table.time.as_ref().and_then(|time| job.table.columns.get(time.column)) else {
-        return Ok(0);
-    };
+    let Relation::Table(table) = &job.relation else { return Ok(0) };
+    let Some(bound) = bound(instance, table, now)? else { return Ok(0) };
+    let Some(column) = table.time.as_ref().and_then(|time| table.columns.get(time.column)) else { return Ok(0) };
     let literal = match column.type_oid.0 {
         oid if oid == types::DATE.oid => format!("date '{}'", bound.format("%Y-%m-%d")),
         oid if oid == types::TIMESTAMP.oid => format!("timestamp '{}'", bound.format("%Y-%m-%d %H:%M:%S%.6f")),
         _ => format!("timestamptz '{}'", bound.format("%Y-%m-%d %H:%M:%S%.6f+00")),
     };
-    let (schema, table, column) = (quoted(&job.schema), quoted(&job.table.name), quoted(&column.name));
-    let session = instance.connect(ConnectOptions {
-        user: USER.to_owned(),
-        database: job.database.clone(),
-        settings: vec![
-            ("application_name".to_owned(), "lightning jobs".to_owned()),
-            ("lock_timeout".to_owned(), LOCK_TIMEOUT.to_owned()),
-        ],
-        local_files: false,
-    })?;
-    let mut deleted = 0;
-    for statement in session.parse(&format!("DELETE FROM {schema}.{table} WHERE {column} < {literal}"))? {
-        if let Outcome::Done { rows, .. } = session.run(&statement).await? {
-            deleted += rows;
-        }
-    }
+    let session = open(instance, &job.database)?;
+    let name = format!("{}.{}", quoted(&job.schema), quoted(&table.name));
+    // One transaction: aggregates are told up to where rows have gone as they go.
+    run_in(&session, "BEGIN").await?;
+    let value = if column.type_oid.0 == types::DATE.oid {
+        bound.timestamp().div_euclid(86_400)
+    } else {
+        bound.timestamp_micros()
+    };
+    let delete = format!("DELETE FROM {name} WHERE {} < {literal}", quoted(&column.name));
+    expire(&session, &delete, table.oid, value).await?;
+    let deleted = run_in(&session, &delete).await?;
+    // With nothing to delete there is nothing to tell.
+    run_in(&session, if deleted > 0 { "COMMIT" } else { "ROLLBACK" }).await?;
     Ok(deleted)
 }
 
@@ -80,10 +74,6 @@ fn before(time: DateTime<Utc>, interval: &IntervalMonthDayNano) -> Option<DateTi
     let time = time.checked_sub_months(Months::new(u32::try_from(interval.months).ok()?))?;
     let time = time.checked_sub_signed(TimeDelta::try_days(i64::from(interval.days))?)?;
     time.checked_sub_signed(TimeDelta::nanoseconds(interval.nanoseconds))
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! When jobs run.
 
-use super::retention;
+use super::{refresh, retention};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::sqlstate::panicked;
 use futures::FutureExt;
-use lightning_catalog::{Oid, Relation, Snapshot, Table};
+use lightning_catalog::{Oid, Relation, Snapshot};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +22,8 @@ const CATALOG_RETRY: Duration = Duration::from_secs(60);
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
+    /// Brings a continuous aggregate up to date.
+    Refresh,
     /// Deletes rows that are older than their table keeps.
     Retention,
 }
@@ -29,6 +31,7 @@ pub(crate) enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Kind::Refresh => "refresh",
             Kind::Retention => "retention",
         })
     }
@@ -41,7 +44,7 @@ pub(super) struct Job {
     /// Names of database and schema of what it works on.
     pub(super) database: String,
     pub(super) schema: String,
-    pub(super) table: Arc<Table>,
+    pub(super) relation: Relation,
     pub(super) every: Duration,
 }
 
@@ -119,9 +122,9 @@ impl Jobs {
     /// All jobs.
     pub(crate) fn rows(&self) -> Vec<JobRow> {
         let row = |state: &State| JobRow {
-            id: state.job.table.oid.0,
+            id: state.job.relation.oid().0,
             kind: state.job.kind.to_string(),
-            target: format!("{}.{}", state.job.schema, state.job.table.name),
+            target: format!("{}.{}", state.job.schema, state.job.relation.name()),
             every: state.job.every,
             last_run: state.last_run,
             last_duration: state.last_duration,
@@ -159,7 +162,7 @@ impl Jobs {
         states.retain(|key, _| wanted.contains_key(key));
         for (key, job) in wanted {
             match states.get_mut(&key) {
-                Some(state) if state.job == job => {}
+                Some(state) if state.job.every == job.every => state.job = job,
                 Some(state) => (state.job, state.next_run) = (job, now),
                 None => {
                     states.insert(key, State::new(job, now));
@@ -172,7 +175,7 @@ impl Jobs {
     fn note(&self, job: &Job, now: SystemTime, took: Duration, outcome: Result<u64>) {
         let mut states = self.states.lock();
         // It may be gone by now, or have run at a later time.
-        let state = states.get_mut(&(job.kind, job.table.oid));
+        let state = states.get_mut(&(job.kind, job.relation.oid()));
         let Some(state) = state.filter(|state| state.last_run.is_none_or(|last| last <= now)) else { return };
         (state.last_run, state.last_duration) = (Some(now), took);
         state.runs += 1;
@@ -214,6 +217,7 @@ fn shown(error: &Error) -> String {
 
 async fn run(instance: &Arc<Instance>, job: &Job, now: SystemTime) -> Result<u64> {
     match job.kind {
+        Kind::Refresh => refresh::run(instance, job).await,
         Kind::Retention => retention::run(instance, job, now).await,
     }
 }
@@ -224,11 +228,14 @@ fn jobs(catalog: &Snapshot) -> BTreeMap<(Kind, Oid), Job> {
     for database in catalog.databases() {
         for schema in catalog.schemas(database.oid) {
             for relation in catalog.relations(schema.oid) {
-                let Relation::Table(table) = relation else { continue };
-                let Some(every) = retention::pace(table) else { continue };
+                let due = match relation {
+                    Relation::Table(table) => retention::pace(table).map(|every| (Kind::Retention, every)),
+                    Relation::View(view) => refresh::pace(view).map(|every| (Kind::Refresh, every)),
+                };
+                let Some((kind, every)) = due else { continue };
                 let (database, schema) = (database.name.clone(), schema.name.clone());
-                let job = Job { kind: Kind::Retention, database, schema, table: Arc::clone(table), every };
-                jobs.insert((job.kind, table.oid), job);
+                let job = Job { kind, database, schema, relation: relation.clone(), every };
+                jobs.insert((kind, relation.oid()), job);
             }
         }
     }

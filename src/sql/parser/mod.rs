@@ -9,6 +9,7 @@
 pub(crate) mod copy;
 mod depth;
 mod locking;
+mod options;
 pub(crate) mod changes;
 mod reserved;
 mod dialect;
@@ -48,6 +49,8 @@ pub(crate) enum Kind {
     Checkpoint,
     /// VACUUM of some tables, or of all.
     Vacuum(Vec<ast::ObjectName>),
+    /// REFRESH MATERIALIZED VIEW.
+    Refresh(ast::ObjectName),
     /// SHOW name.
     Show(String),
     /// SHOW ALL.
@@ -164,6 +167,7 @@ pub(crate) fn parse_extended(sql: &str, extensions: &Extensions) -> Result<Vec<P
         let (group, no_data) = without_data_clause(group);
         let (group, column_names) = without_column_names(group, &source)?;
         let (group, deferrable) = without_deferrable(group);
+        let group = options::written_out(group);
         let kind = parse_one(locking::rewrite(changes::rewrite(table_command(group))?), &source)?;
         statements.push(Parsed { kind, text, no_data, deferrable, column_names, source: Arc::clone(&source) });
     }
@@ -400,6 +404,13 @@ fn parse_kind(parser: &mut Parser<'_>, source: &Source) -> std::result::Result<K
         (_, "VACUUM") => {
             parser.next_token();
             Ok(Kind::Vacuum(vacuum::parse(parser)?))
+        }
+        (_, "REFRESH") => {
+            parser.next_token();
+            parser.expect_keywords(&[Keyword::MATERIALIZED, Keyword::VIEW])?;
+            // Readers never wait for a refresh.
+            let _ = parser.parse_keyword(Keyword::CONCURRENTLY);
+            Ok(Kind::Refresh(parser.parse_object_name(false)?))
         }
         (_, "ABORT") => {
             parser.next_token();

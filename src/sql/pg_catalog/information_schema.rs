@@ -176,7 +176,9 @@ fn yes_or_no(yes: bool) -> Value {
 
 fn views(view: &CatalogView, rows: &mut Rows) {
     for relation in view.relations() {
-        if let Relation::View(definition) = relation {
+        if let Relation::View(definition) = relation
+            && definition.materialized.is_none()
+        {
             rows.push([
                 ("table_catalog", catalog(view)),
                 ("table_schema", view.schema_name(definition.schema).into()),

@@ -72,6 +72,7 @@ fn namespaces(view: &CatalogView, rows: &mut Rows) {
 fn kind(relation: &Relation) -> char {
     match relation {
         Relation::Table(_) => 'r',
+        Relation::View(view) if view.materialized.is_some() => 'm',
         Relation::View(_) => 'v',
     }
 }
@@ -503,7 +504,9 @@ fn table_list(view: &CatalogView, rows: &mut Rows) {
 
 fn view_list(view: &CatalogView, rows: &mut Rows) {
     for relation in view.relations() {
-        if let Relation::View(definition) = relation {
+        if let Relation::View(definition) = relation
+            && definition.materialized.is_none()
+        {
             rows.push([
                 ("schemaname", view.schema_name(definition.schema).into()),
                 ("viewname", (&definition.name).into()),

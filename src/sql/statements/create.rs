@@ -2,7 +2,7 @@
 
 use super::index::{self, Wanted};
 use super::target::{Name, folded};
-use super::{done, insert, time_options};
+use super::{done, insert, materialized, time_options};
 use crate::context::StatementContext;
 use crate::defaults::check_default;
 use crate::error::{Error, Result};
@@ -113,7 +113,7 @@ pub(super) async fn table(run: &Run, create: &CreateTable) -> Result<Outcome> {
     Ok(done("CREATE TABLE"))
 }
 
-fn catalog_column(column: &NewColumn) -> lightning_catalog::Column {
+pub(super) fn catalog_column(column: &NewColumn) -> lightning_catalog::Column {
     lightning_catalog::Column {
         name: column.name.clone(),
         type_oid: column.type_oid,
@@ -164,8 +164,8 @@ fn exists(run: &Run, name: &Name, context: &StatementContext, if_not_exists: boo
 }
 
 /// Columns and keys of a table to be.
-struct Columns {
-    columns: Vec<NewColumn>,
+pub(super) struct Columns {
+    pub(super) columns: Vec<NewColumn>,
     /// Its columns, and its name when it was given one.
     primary_key: Option<(Vec<usize>, Option<String>)>,
     uniques: Vec<Wanted>,
@@ -327,7 +327,7 @@ fn new_column(name: String, pg: PgType) -> NewColumn {
     NewColumn { name, type_oid: Oid(pg.oid), type_modifier: pg.modifier, not_null: false, default: None }
 }
 
-fn check_identifier(name: &str) -> Result<()> {
+pub(super) fn check_identifier(name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::new(SYNTAX_ERROR, "zero-length delimited identifier"));
     }
@@ -362,8 +362,9 @@ async fn make_table(
     });
     let key = primary_key.as_ref().map_or_else(Vec::new, |k| k.columns.clone());
     let described: Vec<lightning_catalog::Column> = columns.iter().map(catalog_column).collect();
-    let definition =
-        TableDefinition { partition: options.partition, ..TableDefinition::new(arrow_schema(&described), key) };
+    let time = options.time.as_ref().map(|time| time.column);
+    let plain = TableDefinition::new(arrow_schema(&described), key);
+    let definition = TableDefinition { partition: options.partition, time, ..plain };
     let storage_table = write.txn()?.storage.create_table(definition)?;
     let new = NewTable { schema, name: name.to_owned(), columns, primary_key, time: options.time, storage_table };
     let table = edit.create_table(new)?;
@@ -442,7 +443,7 @@ async fn table_as(run: &Run, target: NewTarget<'_>, query: &Query, tag: &str) ->
 }
 
 /// The columns a query makes.
-fn columns_of(
+pub(super) fn columns_of(
     state: &datafusion::execution::session_state::SessionState,
     plan: &datafusion::logical_expr::LogicalPlan,
     names: Vec<String>,
@@ -478,9 +479,11 @@ fn columns_of(
 
 /// CREATE VIEW.
 pub(super) async fn view(run: &Run, create: &CreateView) -> Result<Outcome> {
-    if create.materialized || create.temporary {
-        let what = if create.materialized { "a materialized view" } else { "a temporary view" };
-        return Err(Error::unsupported(what));
+    if create.materialized {
+        return materialized::create(run, create).await;
+    }
+    if create.temporary {
+        return Err(Error::unsupported("a temporary view"));
     }
     let name = Name::new(run, &create.name)?;
     check_identifier(&name.name)?;
@@ -501,17 +504,18 @@ pub(super) async fn view(run: &Run, create: &CreateView) -> Result<Outcome> {
         search_path: context.search_path.clone(),
         columns,
         depends_on,
+        materialized: None,
     };
     let mut edit = Edit::new(&context.catalog);
     match context.catalog.relation(schema.oid, &name.name).cloned() {
         None => {
             edit.create_view(new)?;
         }
-        Some(Relation::View(old)) if create.or_replace => {
+        Some(Relation::View(old)) if create.or_replace && old.materialized.is_none() => {
             check_replacement(&edit, &old, &new)?;
             edit.replace_view(old.oid, new)?;
         }
-        Some(Relation::Table(_)) if create.or_replace => {
+        Some(_) if create.or_replace => {
             return Err(Error::new(WRONG_OBJECT_TYPE, format!("\"{}\" is not a view", name.name)));
         }
         Some(_) if create.if_not_exists => {
@@ -553,7 +557,7 @@ fn check_replacement(edit: &Edit, old: &lightning_catalog::View, new: &NewView) 
 }
 
 /// The tables and views a query names.
-fn dependencies(run: &Run, query: &Query, context: &StatementContext) -> Result<Vec<Oid>> {
+pub(super) fn dependencies(run: &Run, query: &Query, context: &StatementContext) -> Result<Vec<Oid>> {
     #[derive(Default)]
     struct Names {
         relations: Vec<ObjectName>,

@@ -1,7 +1,7 @@
-//! DROP SCHEMA, TABLE, VIEW; TRUNCATE.
+//! DROP SCHEMA, TABLE, VIEW, MATERIALIZED VIEW; TRUNCATE.
 
 use super::target::{Name, folded};
-use super::{done, index};
+use super::{done, index, materialized};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::session::Run;
@@ -10,7 +10,7 @@ use crate::sqlstate::{
     WRONG_OBJECT_TYPE,
 };
 use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement, Truncate};
-use lightning_catalog::{Edit, ObjectKind, Oid, Relation, Table};
+use lightning_catalog::{Edit, ObjectKind, Oid, Relation};
 use lightning_storage::TableMode;
 use std::sync::Arc;
 
@@ -22,26 +22,30 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
     if matches!(object_type, ObjectType::Index) {
         return index::drop(run, names, *if_exists).await;
     }
-    if !matches!(object_type, ObjectType::Table | ObjectType::View | ObjectType::Schema) {
+    let is_known = matches!(object_type, ObjectType::Table | ObjectType::View | ObjectType::MaterializedView);
+    if !is_known && !matches!(object_type, ObjectType::Schema) {
         return Err(Error::unsupported(format!("DROP {object_type}")));
     }
     let mut write = run.session.write()?;
     let catalog = write.lock_ddl(run).await?;
-    let mut drop = Drop { run, edit: Edit::new(&catalog), tables: Vec::new(), cascaded: Vec::new(), cascade: *cascade };
+    let mut drop = Drop { run, edit: Edit::new(&catalog), stored: Vec::new(), cascaded: Vec::new(), cascade: *cascade };
     for name in names {
         match object_type {
             ObjectType::Schema => drop.schema(name, *if_exists)?,
             ObjectType::View => drop.relation(name, ObjectKind::View, *if_exists)?,
+            ObjectType::MaterializedView => drop.relation(name, ObjectKind::MaterializedView, *if_exists)?,
             _ => drop.relation(name, ObjectKind::Table, *if_exists)?,
         }
     }
-    let Drop { edit, tables, cascaded, .. } = drop;
+    let Drop { edit, stored, cascaded, .. } = drop;
     notice_cascades(run, &cascaded);
-    for table in tables {
-        let id = table.storage_table();
-        write.lock(&run.patience(&table), |txn| Ok(txn.lock_table(id, TableMode::AccessExclusive))).await?;
-        write.refresh()?;
-        write.txn()?.storage.drop_table(id)?;
+    for relation in stored {
+        for id in materialized::kept(&relation) {
+            let patience = run.patience_for(relation.name(), id);
+            write.lock(&patience, |txn| Ok(txn.lock_table(id, TableMode::AccessExclusive))).await?;
+            write.refresh()?;
+            write.txn()?.storage.drop_table(id)?;
+        }
     }
     write.apply(edit)?;
     write.finish().await?;
@@ -51,7 +55,8 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
 struct Drop<'a> {
     run: &'a Run,
     edit: Edit,
-    tables: Vec<Arc<Table>>,
+    /// What was dropped and has rows.
+    stored: Vec<Relation>,
     /// What CASCADE dropped, as `view v`.
     cascaded: Vec<String>,
     cascade: bool,
@@ -124,12 +129,12 @@ impl Drop<'_> {
             return Err(depends(&what, &lines));
         }
         for view in dependents {
-            self.cascaded.push(format!("view {}", view.name));
-            self.edit.drop_relation(view.oid)?;
+            self.cascaded.push(format!("{} {}", Relation::View(Arc::clone(&view)).kind(), view.name));
+            let view = self.edit.drop_relation(view.oid)?;
+            self.stored.push(view);
         }
-        if let Relation::Table(table) = self.edit.drop_relation(relation.oid())? {
-            self.tables.push(table);
-        }
+        let dropped = self.edit.drop_relation(relation.oid())?;
+        self.stored.push(dropped);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod control;
 mod time_options;
+mod materialized;
 mod create;
 mod drop;
 pub(crate) mod locked;
@@ -18,6 +19,7 @@ mod setting;
 pub(crate) mod target;
 mod vacuum;
 
+use crate::aggregates::refresh;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::parser::Kind;
@@ -32,6 +34,7 @@ pub(crate) async fn execute(run: &Run, prepared: Option<&Prepared>) -> Result<Ou
         Kind::Copy(copy) => Box::pin(crate::copy_to::run(run, copy)).await,
         Kind::Checkpoint => Box::pin(control::checkpoint(run)).await,
         Kind::Vacuum(tables) => Box::pin(vacuum::run(run, tables)).await,
+        Kind::Refresh(view) => Box::pin(refresh::run(run, view)).await,
         Kind::Show(name) => setting::show(run, name),
         Kind::ShowAll => setting::show_all(run),
         Kind::Sql(statement) => Box::pin(sql(run, statement, prepared)).await,
@@ -77,6 +80,7 @@ fn writes(kind: &Kind) -> Option<String> {
     let statement = match kind {
         Kind::Copy(copy) => return copy.from.then(|| "COPY FROM".to_owned()),
         Kind::Sql(statement) => statement.as_ref(),
+        Kind::Refresh(_) => return Some("REFRESH MATERIALIZED VIEW".to_owned()),
         Kind::Checkpoint | Kind::Vacuum(_) | Kind::Show(_) | Kind::ShowAll => return None,
     };
     Some(match statement {
@@ -95,6 +99,7 @@ fn writes(kind: &Kind) -> Option<String> {
         Sql::Merge(_) => "MERGE".to_owned(),
         Sql::CreateTable(create) if create.query.is_some() => "CREATE TABLE AS".to_owned(),
         Sql::CreateTable(_) => "CREATE TABLE".to_owned(),
+        Sql::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW".to_owned(),
         Sql::CreateView(_) => "CREATE VIEW".to_owned(),
         Sql::CreateSchema { .. } => "CREATE SCHEMA".to_owned(),
         Sql::CreateIndex(_) => "CREATE INDEX".to_owned(),

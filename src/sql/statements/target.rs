@@ -68,6 +68,9 @@ impl Name {
     pub(crate) fn table(&self, context: &StatementContext, verb: &str) -> Result<Arc<Table>> {
         match self.find(context) {
             Some(Relation::Table(table)) => Ok(Arc::clone(table)),
+            Some(Relation::View(view)) if view.materialized.is_some() => {
+                Err(Error::new(WRONG_OBJECT_TYPE, format!("cannot change materialized view \"{}\"", self.name)))
+            }
             Some(Relation::View(_)) => {
                 Err(Error::new(WRONG_OBJECT_TYPE, format!("cannot {verb} view \"{}\"", self.name)))
             }

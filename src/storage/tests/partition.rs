@@ -16,7 +16,7 @@ const WIDTH: i64 = 100_000;
 
 fn partitioned(key: Vec<usize>) -> TableDefinition {
     let by = PartitionBy { column: 0, width: PartitionWidth::Values(WIDTH) };
-    TableDefinition { partition: Some(by), ..TableDefinition::new(schema(), key) }
+    TableDefinition { partition: Some(by), time: Some(0), ..TableDefinition::new(schema(), key) }
 }
 
 fn create_partitioned(engine: &Arc<Engine>, key: Vec<usize>) -> TableId {
@@ -231,4 +231,45 @@ fn writers_wait_for_one_who_takes_partitions_out() {
     assert!(!is_free(other.lock_table(table, TableMode::RowExclusive)));
     txn.commit().unwrap();
     assert!(is_free(other.lock_table(table, TableMode::RowExclusive)));
+}
+
+/// Whether all of `ids`, and not much else, is among the times touched.
+fn has_touched(txn: &Transaction, table: TableId, ids: &[i64]) -> bool {
+    let snapshot = txn.snapshot();
+    let ranges = snapshot.touched(table);
+    assert_eq!(txn.touched().get(&table).map_or(&[][..], Vec::as_slice), ranges);
+    let spread: i64 = ranges.iter().map(|range| range.end().saturating_sub(*range.start())).sum();
+    ids.iter().all(|id| ranges.iter().any(|range| range.contains(id))) && spread < 2048 * (ids.len() as i64).max(1)
+}
+
+#[test]
+fn a_transaction_knows_the_times_it_has_touched() {
+    let vfs = memory();
+    let engine = open(&vfs);
+    let table = create_partitioned(&engine, vec![]);
+    bulk(&engine, table, 0..300_000);
+    let engine = reopen(engine, &vfs);
+    let mut txn = engine.begin();
+    assert!(txn.touched().is_empty());
+    txn.append(table, rows([-500_000, 7])).unwrap();
+    let savepoint = txn.savepoint();
+    delete(&mut txn, table, &[250_000, 120_000]).unwrap();
+    assert!(has_touched(&txn, table, &[-500_000, 7, 250_000, 120_000]));
+    txn.rollback_to(&savepoint).unwrap();
+    assert!(has_touched(&txn, table, &[-500_000, 7]) && !has_touched(&txn, table, &[250_000]));
+    delete_range(&mut txn, table, 100_000..=199_999);
+    assert!(txn.snapshot().touched(table).iter().any(|range| range.contains(&100_000) && range.contains(&199_999)));
+    txn.rollback();
+    let mut txn = engine.begin();
+    txn.expire();
+    delete_range(&mut txn, table, 50_000..=199_999);
+    assert!(txn.is_dirty() && txn.touched().is_empty());
+    txn.rollback();
+    let mut txn = engine.begin();
+    let mut appender = txn.appender(table).unwrap();
+    appender.push(rows(400_000..600_000)).unwrap();
+    appender.finish(&mut txn).unwrap();
+    assert_eq!(txn.touched()[&table].iter().map(|range| range.end() - range.start()).sum::<i64>(), 199_999);
+    txn.truncate(table).unwrap();
+    assert_eq!(txn.touched()[&table], [i64::MIN..=i64::MAX]);
 }
