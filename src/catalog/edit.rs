@@ -165,6 +165,29 @@ impl Edit {
         self.put_table(Table { time, ..table })
     }
 
+    /// Adds columns to a table, after those it has; the table as it is then.
+    pub fn add_columns(&mut self, table: Oid, new: Vec<NewColumn>) -> Result<Arc<Table>> {
+        let mut table = self.table(table)?;
+        if let Some(known) = new.iter().find(|column| table.column_index(&column.name).is_some()) {
+            return Err(Error::DuplicateColumn(known.name.clone()));
+        }
+        let taken = table.columns.iter().map(|column| column.position).max().unwrap_or_default();
+        for column in self.columns(new)? {
+            table.columns.push(Column { position: column.position.saturating_add(taken), ..column });
+        }
+        self.put_table(table)
+    }
+
+    /// Says that the rows of a table, and the entries of its indexes in their order, are kept elsewhere now; the table as it is then.
+    pub fn move_rows(&mut self, table: Oid, to: TableId, indexes_to: &[TableId]) -> Result<Arc<Table>> {
+        let mut table = self.table(table)?;
+        table.storage_id = to.0;
+        for (index, to) in table.indexes.iter_mut().zip(indexes_to) {
+            index.storage_id = to.0;
+        }
+        self.put_table(table)
+    }
+
     /// Creates an index of a table; the table as it is then.
     pub fn create_index(&mut self, table: Oid, new: NewIndex) -> Result<Arc<Table>> {
         let mut table = self.table(table)?;

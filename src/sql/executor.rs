@@ -87,6 +87,7 @@ pub(crate) fn is_planned(kind: &Kind) -> bool {
         | Statement::Update(_)
         | Statement::Delete(_)
         | Statement::Merge(_)
+        | Statement::AlterTable(_)
         | Statement::CreateView(_)
         | Statement::CreateIndex(_)
         | Statement::Explain { .. }

@@ -34,7 +34,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Columns of one table.
-const COLUMNS_MAX: usize = 1600;
+pub(super) const COLUMNS_MAX: usize = 1600;
 /// Bytes of an identifier.
 const IDENTIFIER_BYTES_MAX: usize = 63;
 
@@ -111,6 +111,18 @@ pub(super) async fn table(run: &Run, create: &CreateTable) -> Result<Outcome> {
     write.apply(edit)?;
     write.finish().await?;
     Ok(done("CREATE TABLE"))
+}
+
+/// A column that ALTER TABLE adds, which is no key.
+pub(super) async fn added_column(run: &Run, table: &str, definition: &ColumnDef) -> Result<NewColumn> {
+    let mut read = Columns::plain(Vec::new());
+    read.column(run, table, definition)?;
+    if read.primary_key.is_some() || !read.uniques.is_empty() {
+        return Err(Error::unsupported("ADD COLUMN with a key"));
+    }
+    let column = read.columns.remove(0);
+    check_default(run, &catalog_column(&column)).await?;
+    Ok(column)
 }
 
 pub(super) fn catalog_column(column: &NewColumn) -> lightning_catalog::Column {

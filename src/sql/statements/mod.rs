@@ -1,6 +1,6 @@
 //! What each kind of statement does.
 //!
-//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE and DROP ([`create`], [`drop`], [`index`]),
+//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE, ALTER and DROP ([`create`], [`alter`], [`drop`], [`index`]),
 //! queries that lock rows ([`locked`]), settings ([`setting`]), transaction control ([`control`]), VACUUM ([`vacuum`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
 //! beside this one. What PostgreSQL has and Lightning does not answers 0A000 here, by name, before anything is planned.
 
@@ -8,6 +8,7 @@ mod control;
 mod time_options;
 mod materialized;
 mod create;
+mod alter;
 mod drop;
 pub(crate) mod locked;
 mod index;
@@ -52,6 +53,7 @@ async fn sql(run: &Run, statement: &Sql, prepared: Option<&Prepared>) -> Result<
         Sql::Insert(insert) => Box::pin(insert::run(run, insert, prepared)).await,
         Sql::Update(_) | Sql::Delete(_) | Sql::Merge(_) => Box::pin(modify::run(run, statement, prepared)).await,
         Sql::CreateTable(create) => Box::pin(create::table(run, create)).await,
+        Sql::AlterTable(alter) => Box::pin(alter::table(run, alter)).await,
         Sql::CreateView(create) => Box::pin(create::view(run, create)).await,
         Sql::CreateSchema { .. } => Box::pin(create::schema(run, statement)).await,
         Sql::CreateIndex(create) => Box::pin(index::create(run, create)).await,
@@ -100,6 +102,7 @@ fn writes(kind: &Kind) -> Option<String> {
         Sql::CreateTable(create) if create.query.is_some() => "CREATE TABLE AS".to_owned(),
         Sql::CreateTable(_) => "CREATE TABLE".to_owned(),
         Sql::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW".to_owned(),
+        Sql::AlterTable(_) => "ALTER TABLE".to_owned(),
         Sql::CreateView(_) => "CREATE VIEW".to_owned(),
         Sql::CreateSchema { .. } => "CREATE SCHEMA".to_owned(),
         Sql::CreateIndex(_) => "CREATE INDEX".to_owned(),
