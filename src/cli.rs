@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lightning [DIR]                          the shell (in memory without DIR)
-//! lightning serve [DIR] [--listen ADDR]    the server
+//! lightning serve [DIR] [--listen ADDR]    the server; HTTP too with --http ADDR
 //! lightning sql [DIR] -c "…" | -f FILE     one script
 //! lightning verify DIR                     checks every checksum of a closed database
 //! ```
@@ -53,6 +53,9 @@ enum Command {
         /// Address to listen on
         #[arg(long, value_name = "ADDR", default_value = DEFAULT_LISTEN)]
         listen: String,
+        /// Address to listen on for HTTP (line protocol), as 127.0.0.1:8086 [default: none]
+        #[arg(long, value_name = "ADDR")]
+        http: Option<String>,
         #[command(flatten)]
         resources: Resources,
     },
@@ -127,7 +130,9 @@ fn run(command_line: &CommandLine) -> Result<ExitCode> {
             let ShellArguments { dir, resources } = &command_line.shell;
             shell::run(&resources.open(dir.as_deref())?, dir.as_deref())
         }
-        Some(Command::Serve { dir, listen, resources }) => serve::run(|| resources.open(Some(dir)), listen),
+        Some(Command::Serve { dir, listen, http, resources }) => {
+            serve::run(|| resources.open(Some(dir)), listen, http.as_deref())
+        }
         Some(Command::Sql { dir, command, file, format, resources }) => {
             let script = sql_command::Script::read(command.as_deref(), file.as_deref())?;
             sql_command::run(&resources.open(dir.as_deref())?, script, *format)
@@ -169,7 +174,10 @@ mod tests {
 
     #[test]
     fn serve_has_defaults() {
-        let Some(Command::Serve { dir, listen, resources }) = parse(&["serve"]).unwrap().command else { panic!() };
+        let Some(Command::Serve { dir, listen, http, resources }) = parse(&["serve"]).unwrap().command else {
+            panic!()
+        };
+        assert_eq!(http, None, "nothing listens for HTTP unless asked to");
         assert_eq!((dir.as_path(), listen.as_str()), (Path::new("lightning-data"), "127.0.0.1:5433"));
         assert_eq!(resources.memory_limit, None);
         let Some(Command::Serve { resources, .. }) = parse(&["serve", "--memory-limit", "200MB"]).unwrap().command

@@ -35,6 +35,7 @@
 //! | a transaction | [`Session::begin`] |
 //! | to load Arrow data fast | [`Database::appender`] |
 //! | PostgreSQL's drivers on the same database | [`Server`] |
+//! | points in line protocol, over HTTP | [`HttpServer`] |
 //!
 //! The layers below are crates of their own, bottom first: files (`lightning-vfs`), tables and transactions
 //! (`lightning-storage`), names (`lightning-catalog`), SQL (`lightning-sql`), the wire protocol (`lightning-wire`).
@@ -45,6 +46,8 @@ mod database;
 mod session;
 mod appender;
 mod server;
+mod http_body;
+mod http;
 
 #[doc(hidden)]
 pub mod text;
@@ -66,6 +69,7 @@ pub mod cli;
 pub use appender::Appender;
 pub use arrow;
 pub use database::{Database, OpenOptions};
+pub use http::HttpServer;
 pub use lightning_sql::{CancelHandle, Error, ErrorFields, Result, Severity, SqlState};
 pub use server::Server;
 pub use session::{Rows, Session, Statement, Transaction, Value};

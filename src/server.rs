@@ -142,7 +142,8 @@ pub(crate) fn resolve(address: &str) -> Result<SocketAddr> {
     addresses.next().ok_or_else(|| bad("the name has no address"))
 }
 
-fn failure(address: SocketAddr, e: &io::Error) -> String {
+/// Why an address cannot be listened on.
+pub(crate) fn failure(address: SocketAddr, e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::AddrInUse => format!("{address} is already in use by another process"),
         io::ErrorKind::PermissionDenied => e.to_string(),

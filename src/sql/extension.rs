@@ -14,6 +14,7 @@
 
 use crate::context::StatementContext;
 use crate::error::Result;
+use crate::http::Route;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::Result as DataFusionResult;
@@ -81,6 +82,11 @@ pub trait Extension: fmt::Debug + Send + Sync {
 
     /// Planners of the extension's logical nodes.
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+        Vec::new()
+    }
+
+    /// What it answers over HTTP, when the server listens for that.
+    fn http_routes(&self) -> Vec<Route> {
         Vec::new()
     }
 }

@@ -11,6 +11,8 @@
 //! 5. Rows leave through `present` in the types clients know; rows that arrive go through `convert` and `write` into a
 //!    storage transaction that `transaction` commits or keeps.
 //!
+//! Rows that come in bulk and without SQL take `ingest`; what is answered over HTTP is in [`http`].
+//!
 //! What must hold: a statement sees one snapshot of rows and names; whatever fails yields an [`Error`] with a SQLSTATE and
 //! leaves nothing behind; results are never held whole; no text makes the process die.
 
@@ -24,6 +26,7 @@ mod parser;
 mod settings;
 mod active;
 mod context;
+pub mod http;
 pub mod extension;
 pub mod optimizer;
 pub mod scan;
@@ -55,11 +58,13 @@ mod instance;
 mod statements;
 mod point;
 mod session;
+mod ingest;
 
 pub use context::{SessionInfo, StatementContext};
 pub use datafusion::common::ScalarValue;
 pub use error::{Error, ErrorFields, Result, Severity, SqlState};
 pub use extension::Extension;
+pub use ingest::{NewRows, Relations};
 pub use instance::{ConnectOptions, Instance, InstanceOptions};
 pub use outcome::{CopyIn, CopyOut, CopyRows, Notice, Outcome, RowStream};
 pub use session::{CancelHandle, Prepared, Session, Statement, TransactionStatus};

@@ -309,7 +309,7 @@ impl Run {
     }
 
     /// Runs `work` until it ends, is cancelled or panics.
-    async fn guarded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn guarded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let work = AssertUnwindSafe(work).catch_unwind();
         tokio::select! {
             biased;

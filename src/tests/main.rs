@@ -3,5 +3,7 @@
 mod aggregates;
 mod command;
 mod embedded;
+mod http;
+mod http_client;
 mod process;
 mod serve;

@@ -1,6 +1,7 @@
 //! Starting the built `lightning` command, and stopping it on every way out of a test.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -33,6 +34,8 @@ pub struct Serving {
     pub port: u16,
     /// The line it printed.
     pub line: String,
+    /// Where it listens for HTTP, if it does.
+    pub http: Option<SocketAddr>,
 }
 
 impl Serving {
@@ -42,13 +45,19 @@ impl Serving {
         arguments.extend(more);
         let mut child = lightning(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let mut http = String::new();
+        if more.contains(&"--http") {
+            output.read_line(&mut http).unwrap();
+        }
         let Some(port) = line.split([':', ';']).nth(1).and_then(|port| port.parse().ok()) else {
             let mut error = String::new();
             child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
             panic!("the server did not start: {line}{error}");
         };
-        Serving { child, port, line }
+        let http = http.trim_end().rsplit(' ').next().and_then(|address| address.parse().ok());
+        Serving { child, port, line, http }
     }
 
     /// `kill -9`.

@@ -9,6 +9,8 @@
 //! The journey of SAMPLE BY, LATEST ON, ASOF JOIN and WINDOW JOIN: [`grammar`] turns the words into marks that sqlparser
 //! reads, [`rewrite`] writes the marks out as queries, with [`time_column`] for which column is a table's time, and
 //! [`relation`] plans what no query can say.
+//!
+//! Points come in over HTTP, as InfluxDB's clients send them: [`line_protocol`].
 
 mod bucket;
 mod distribution;
@@ -26,6 +28,7 @@ mod time_column;
 mod rewrite;
 mod joins;
 mod relation;
+mod line_protocol;
 
 use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
@@ -35,6 +38,7 @@ use datafusion::physical_planner::ExtensionPlanner;
 use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use lightning_sql::extension::{Misplaced, Scope};
+use lightning_sql::http::Route;
 use lightning_sql::{Extension, Result};
 use std::sync::Arc;
 
@@ -86,5 +90,9 @@ impl Extension for TimeSeries {
             Arc::new(joins::window::WindowPlanner),
             Arc::new(joins::latest::LatestPlanner),
         ]
+    }
+
+    fn http_routes(&self) -> Vec<Route> {
+        line_protocol::routes()
     }
 }

@@ -6,9 +6,10 @@
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
 };
-use lightning_catalog::{Column, Relation};
+use lightning_catalog::{Column, Relation, Table};
 use lightning_sql::extension::{Scope, folded, identifier};
 use lightning_sql::{Error, Result, SqlState, types};
+use std::sync::Arc;
 
 /// invalid_column_reference
 const INVALID_COLUMN_REFERENCE: SqlState = SqlState("42P10");
@@ -122,6 +123,17 @@ fn of_relation(relation: &Relation) -> Option<TimeColumn> {
     };
     let (name, is_local) = of_key.or_else(|| only(&all))?;
     Some(TimeColumn { table: None, name, is_local })
+}
+
+/// The time of a table that points are written to: its name, and whether it is `timestamp without time zone`. A column named
+/// `time` is meant when the types alone do not tell.
+pub(crate) fn written(table: &Arc<Table>) -> Option<(String, bool)> {
+    let is_local = |column: &Column| column.type_oid.0 == types::TIMESTAMP.oid;
+    let named = table.columns.iter().find(|column| !column.dropped && column.name == "time");
+    if let Some(column) = named.filter(|column| is_local(column) || column.type_oid.0 == types::TIMESTAMPTZ.oid) {
+        return Some((column.name.clone(), is_local(column)));
+    }
+    of_relation(&Relation::Table(Arc::clone(table))).map(|time| (time.name, time.is_local))
 }
 
 fn of_query(query: &Query, scope: &Scope<'_>, withs: &Withs, depth: usize) -> Option<TimeColumn> {
