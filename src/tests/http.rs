@@ -44,6 +44,21 @@ fn points_become_rows_of_tables_that_appear() {
 }
 
 #[test]
+fn new_tables_are_partitioned_by_day() {
+    let served = Served::start();
+    let lines: String = (0..260_000).map(|i| format!("m v={i} {i}\n")).collect();
+    served.write("&precision=s", &lines);
+    served.run("checkpoint");
+    let sql = "select partition::text from lightning.partitions where table_name = 'm' order by 1 limit 2";
+    assert_eq!(served.rows(sql), ["1970-01-01 00:00:00+00", "1970-01-02 00:00:00+00"]);
+    served.run("create table d (at date, \"time\" timestamptz, v float8) with (time_column = 'at')");
+    assert!(served.post("/write", "d v=1").error().contains("table \"d\" has no column that is clearly its time"));
+    served.run("create table two (\"time\" timestamptz, at timestamptz, v float8) with (time_column = 'at')");
+    served.write("&precision=s", "two v=1 60");
+    assert_eq!(served.rows("select \"time\", at::text from two"), [",1970-01-01 00:01:00+00"]);
+}
+
+#[test]
 fn precisions_are_of_the_request() {
     let served = Served::start();
     for (precision, time) in

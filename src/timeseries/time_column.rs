@@ -125,15 +125,20 @@ fn of_relation(relation: &Relation) -> Option<TimeColumn> {
     Some(TimeColumn { table: None, name, is_local })
 }
 
-/// The time of a table that points are written to: its name, and whether it is `timestamp without time zone`. A column named
-/// `time` is meant when the types alone do not tell.
+/// The time of a table that points are written to, if it is a time stamp: its name, and whether it is `timestamp without time zone`. A
+/// column named `time` is meant when the table was told nothing.
 pub(crate) fn written(table: &Arc<Table>) -> Option<(String, bool)> {
-    let is_local = |column: &Column| column.type_oid.0 == types::TIMESTAMP.oid;
-    let named = table.columns.iter().find(|column| !column.dropped && column.name == "time");
-    if let Some(column) = named.filter(|column| is_local(column) || column.type_oid.0 == types::TIMESTAMPTZ.oid) {
-        return Some((column.name.clone(), is_local(column)));
+    let known = |column: &Column| match column.type_oid.0 {
+        oid if oid == types::TIMESTAMP.oid => Some((column.name.clone(), true)),
+        oid if oid == types::TIMESTAMPTZ.oid => Some((column.name.clone(), false)),
+        _ => None,
+    };
+    if let Some(time) = &table.time {
+        return table.columns.get(time.column).and_then(known);
     }
-    of_relation(&Relation::Table(Arc::clone(table))).map(|time| (time.name, time.is_local))
+    let named = table.columns.iter().find(|column| !column.dropped && column.name == "time").and_then(known);
+    let only = || of_relation(&Relation::Table(Arc::clone(table))).map(|time| (time.name, time.is_local));
+    named.or_else(only)
 }
 
 fn of_query(query: &Query, scope: &Scope<'_>, withs: &Withs, depth: usize) -> Option<TimeColumn> {

@@ -35,11 +35,11 @@ pub(crate) async fn create_missing(session: &Session, points: &Points) -> Result
 fn create_table(table: &TableRows, columns: &[String]) -> String {
     let time = format!("{} timestamp with time zone NOT NULL", quoted(TIME_COLUMN));
     let columns: Vec<&str> = std::iter::once(time.as_str()).chain(columns.iter().map(String::as_str)).collect();
-    format!("CREATE TABLE IF NOT EXISTS {} ({}){}", qualified(&table.name), columns.join(", "), TABLE_OPTIONS)
+    format!("CREATE TABLE IF NOT EXISTS {} ({}) {TABLE_OPTIONS}", qualified(&table.name), columns.join(", "))
 }
 
-/// What is said of new tables behind their columns: ` WITH (…)`, or nothing.
-const TABLE_OPTIONS: &str = "";
+/// What is said of new tables behind their columns.
+const TABLE_OPTIONS: &str = "WITH (time_column = 'time', partition_by = '1 day')";
 
 fn declared(column: &ColumnRows) -> String {
     format!("{} {}", quoted(&column.name), column.pg.sql_name())
