@@ -8,7 +8,7 @@ use crate::output::{self, Failure, Format};
 use crate::table::Bounds;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use lightning_sql::{CancelHandle, CopyIn, CopyOut, Error, Outcome, Result, SqlState};
+use lightning_sql::{CancelHandle, CopyIn, CopyOut, Outcome, Result};
 use std::io::{BufRead, Write};
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl Client {
     }
 }
 
-/// Feeds COPY until the end of the input or a line with `\.` alone; rows copied.
+/// Feeds COPY until the end of the input or, unless it is binary, a line with `\.` alone; rows copied.
 async fn copy_in(mut copy: CopyIn, input: &mut dyn BufRead) -> std::result::Result<u64, Failure> {
     let mut chunk = Vec::with_capacity(COPY_CHUNK_BYTES);
     loop {
@@ -129,7 +129,7 @@ async fn copy_in(mut copy: CopyIn, input: &mut dyn BufRead) -> std::result::Resu
             Ok(read) => read,
             Err(e) => return Err(copy.abort(&format!("could not read the data: {e}")).await.into()),
         };
-        let ended = read == 0 || matches!(&chunk[start..], b"\\.\n" | b"\\.\r\n" | b"\\.");
+        let ended = read == 0 || !copy.binary && matches!(&chunk[start..], b"\\.\n" | b"\\.\r\n" | b"\\.");
         if ended {
             chunk.truncate(start);
         }
@@ -144,11 +144,8 @@ async fn copy_in(mut copy: CopyIn, input: &mut dyn BufRead) -> std::result::Resu
 
 /// Writes what COPY gives; rows copied.
 async fn copy_out(mut copy: CopyOut, out: &mut dyn Write) -> std::result::Result<u64, Failure> {
-    if copy.binary {
-        return Err(Error::new(SqlState("0A000"), "binary COPY to the standard output is not supported here").into());
-    }
     while let Some(data) = copy.data.try_next().await? {
-        out.write_all(data.text())?;
+        out.write_all(data.bytes())?;
     }
     Ok(copy.rows.load(std::sync::atomic::Ordering::Relaxed))
 }

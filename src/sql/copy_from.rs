@@ -1,39 +1,33 @@
 //! COPY … FROM: rows from the client or a file.
 //!
-//! Bytes arrive cut anywhere. A [`RecordReader`] finds records and fields in them and fills one column builder per column;
-//! full batches go to the statement's [`Sink`]. Nothing is kept unless the end of the data is reached without an error, and
+//! Bytes arrive cut anywhere. A [`RecordReader`], or a [`TupleReader`] in format binary, finds records and fields in them and
+//! fills one column builder per column; full batches go to the statement's [`Sink`]. Nothing is kept unless the end of the data is reached without an error, and
 //! an error says which line and column it is about.
 
+use crate::copy_binary::TupleReader;
 use crate::copy_format::{Field, Fields, Format, Found};
+use crate::copy_target::{BATCH_ROWS, Filling, RECORD_BYTES_MAX, Target};
 use crate::error::{Error, Result};
 use crate::outcome::{CopyIn, Outcome};
 use crate::parser::copy::{CopyEnd, CopyFormat, CopyOptions, CopySource, CopyStatement};
-use crate::provider::column_type;
 use crate::session::Run;
-use crate::sqlstate::{
-    BAD_COPY_FILE_FORMAT, CHARACTER_NOT_IN_REPERTOIRE, INSUFFICIENT_PRIVILEGE, QUERY_CANCELED, UNDEFINED_FILE,
-};
-use crate::statements::insert::{Defaults, column_indexes};
+use crate::sqlstate::{BAD_COPY_FILE_FORMAT, INSUFFICIENT_PRIVILEGE, QUERY_CANCELED, UNDEFINED_FILE};
+use crate::statements::insert::column_indexes;
 use crate::statements::target::Name;
-use crate::text::{ColumnBuilder, InputOptions};
+use crate::text::{ColumnBuilder, utf8};
 use crate::transaction::{Transactions, WriteTxn};
 use crate::unique::UniqueKey;
-use crate::write::{Shape, Sink, source_of};
-use arrow::array::{ArrayRef, RecordBatch};
+use crate::write::{Sink, source_of};
+use arrow::array::RecordBatch;
 use bytes::Bytes;
-use lightning_catalog::Table;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Rows of a batch.
-const BATCH_ROWS: usize = 8_192;
 /// Bytes read from a file at a time.
 const READ_BYTES: usize = 1 << 20;
-/// Bytes of one record.
-const RECORD_BYTES_MAX: usize = 1 << 30;
 /// Characters of a line or value shown in an error's context.
 const SHOWN_CHARACTERS_MAX: usize = 100;
 
@@ -60,12 +54,13 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
         CopyEnd::Client => {
             let count = target.columns.len();
             let reader = Box::new(CopyReader {
-                records: RecordReader::new(target, &copy.options)?,
+                records: Records::new(target, &copy.options)?,
                 sink: Sink::start(write, run.patience(&table), UniqueKey::all(&table, run.session.zone())),
                 active: Arc::clone(&run.active),
                 transactions: Arc::clone(&run.session.transactions),
             });
-            Ok(Outcome::CopyIn(CopyIn { columns: count, binary: false, reader }))
+            let binary = copy.options.format == CopyFormat::Binary;
+            Ok(Outcome::CopyIn(CopyIn { columns: count, binary, reader }))
         }
         CopyEnd::File(path) => {
             let rows = from_file(run, write, target, path, &copy.options).await?;
@@ -83,52 +78,46 @@ pub(crate) fn check_files(run: &Run, what: &str) -> Result<()> {
         .with_hint("Use COPY ... FROM STDIN or COPY ... TO STDOUT; psql's \\copy does it for files of the client."))
 }
 
-/// The table and what fills its columns.
+/// Reads records in the format they have.
 #[derive(Debug)]
-struct Target {
-    table: Arc<Table>,
-    columns: Vec<usize>,
-    shape: Shape,
-    defaults: Defaults,
-    options: InputOptions,
+enum Records {
+    /// Text or CSV.
+    Text(Box<RecordReader>),
+    Binary(TupleReader),
 }
 
-impl Target {
-    async fn new(run: &Run, table: &Arc<Table>, columns: Vec<usize>) -> Result<Target> {
-        let zone = run.session.zone();
-        let defaults = Defaults::plan(run, table, |c| columns.contains(&c)).await?;
-        let shape = Shape::new(table, zone);
-        Ok(Target { table: Arc::clone(table), columns, shape, defaults, options: InputOptions { zone } })
+impl Records {
+    fn new(target: Target, options: &CopyOptions) -> Result<Records> {
+        Ok(match options.format {
+            CopyFormat::Binary => Records::Binary(TupleReader::new(target)?),
+            _ => Records::Text(Box::new(RecordReader::new(target, options)?)),
+        })
     }
 
-    fn builders(&self) -> Result<Vec<ColumnBuilder>> {
-        let new =
-            |column: &usize| ColumnBuilder::new(column_type(&self.table.columns[*column]), BATCH_ROWS, self.options);
-        self.columns.iter().map(new).collect()
-    }
-
-    fn complete(&self, arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-        let mut filled: Vec<Option<ArrayRef>> = vec![None; self.table.columns.len()];
-        for (column, array) in self.columns.iter().zip(arrays) {
-            filled[*column] = Some(array);
+    fn push(&mut self, data: &[u8], out: &mut Vec<RecordBatch>) -> Result<()> {
+        match self {
+            Records::Text(reader) => reader.push(data, out),
+            Records::Binary(reader) => reader.push(data, out),
         }
-        self.defaults.complete(&self.shape, filled, rows)
+    }
+
+    fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<()> {
+        match self {
+            Records::Text(reader) => reader.finish(out),
+            Records::Binary(reader) => reader.finish(out),
+        }
     }
 }
 
-/// Turns bytes into batches.
+/// Turns lines into batches.
 #[derive(Debug)]
 struct RecordReader {
-    target: Target,
+    filling: Filling,
     format: Format,
     null: Vec<u8>,
-    builders: Vec<ColumnBuilder>,
     /// Bytes of the record that has begun.
     pending: Vec<u8>,
     fields: Fields,
-    rows: usize,
-    /// Lines consumed.
-    line: u64,
     skip_header: bool,
     ended: bool,
 }
@@ -136,14 +125,11 @@ struct RecordReader {
 impl RecordReader {
     fn new(target: Target, options: &CopyOptions) -> Result<RecordReader> {
         Ok(RecordReader {
-            builders: target.builders()?,
-            target,
+            filling: Filling::new(target)?,
             format: Format::new(options),
             null: options.null.clone().into_bytes(),
             pending: Vec::new(),
             fields: Fields::default(),
-            rows: 0,
-            line: 0,
             skip_header: options.header,
             ended: false,
         })
@@ -162,7 +148,7 @@ impl RecordReader {
             self.pending.drain(..used);
         }
         if self.pending.len() > RECORD_BYTES_MAX {
-            return Err(Error::new(BAD_COPY_FILE_FORMAT, "a record is too long").with_context(self.place()));
+            return Err(Error::new(BAD_COPY_FILE_FORMAT, "a record is too long").with_context(self.filling.place()));
         }
         Ok(())
     }
@@ -171,8 +157,7 @@ impl RecordReader {
     fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<()> {
         let pending = std::mem::take(&mut self.pending);
         self.consume(&pending, true, out)?;
-        out.extend(self.batch()?);
-        Ok(())
+        self.filling.end_batch(out)
     }
 
     fn consume(&mut self, data: &[u8], at_end: bool, out: &mut Vec<RecordBatch>) -> Result<usize> {
@@ -191,71 +176,48 @@ impl RecordReader {
                     Ok(())
                 }
                 Found::Unterminated => {
-                    self.line += count_lines(&data[at..]);
+                    self.filling.line += count_lines(&data[at..]);
                     Err(Error::new(BAD_COPY_FILE_FORMAT, "unterminated CSV quoted field"))
                         .map_err(|e| e.with_context(self.place_with_line(&data[at..])))
                 }
                 Found::Record { length, lines } => {
-                    self.line += lines;
+                    self.filling.line += lines;
                     let raw = &data[at..at + length];
                     at += length;
-                    self.record(raw, &fields)
+                    self.record(raw, &fields, out)
                 }
             };
             self.fields = fields;
             result?;
-            if self.rows == BATCH_ROWS {
-                out.extend(self.batch()?);
-            }
         }
         Ok(if self.ended { data.len() } else { at })
     }
 
-    fn record(&mut self, raw: &[u8], fields: &Fields) -> Result<()> {
+    fn record(&mut self, raw: &[u8], fields: &Fields, out: &mut Vec<RecordBatch>) -> Result<()> {
         if std::mem::take(&mut self.skip_header) {
             return Ok(());
         }
-        let wanted = self.builders.len();
+        let wanted = self.filling.builders.len();
         if fields.len() > wanted {
             return Err(Error::new(BAD_COPY_FILE_FORMAT, "extra data after last expected column")
                 .with_context(self.place_with_line(raw)));
         }
         if fields.len() < wanted {
-            let column = &self.target.table.columns[self.target.columns[fields.len()]].name;
+            let column = self.filling.target.column(fields.len());
             return Err(Error::new(BAD_COPY_FILE_FORMAT, format!("missing data for column \"{column}\""))
                 .with_context(self.place_with_line(raw)));
         }
         for index in 0..wanted {
             let field = fields.get(index, raw);
-            if let Err(e) = append(&mut self.builders[index], &field, &self.null) {
-                return Err(self.located(e, index, &field));
+            if let Err(e) = append(&mut self.filling.builders[index], &field, &self.null) {
+                return Err(self.filling.located(e, index, Some(&shown(field.bytes))));
             }
         }
-        self.rows += 1;
-        Ok(())
-    }
-
-    fn batch(&mut self) -> Result<Option<RecordBatch>> {
-        if self.rows == 0 {
-            return Ok(None);
-        }
-        let rows = std::mem::take(&mut self.rows);
-        let arrays = self.builders.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>>>()?;
-        let batch = self.target.complete(arrays, rows);
-        batch.map(Some).map_err(|e| if e.0.context.is_none() { e.with_context(self.place()) } else { e })
-    }
-
-    fn place(&self) -> String {
-        format!("COPY {}, line {}", self.target.table.name, self.line)
+        self.filling.end_row(out)
     }
 
     fn place_with_line(&self, raw: &[u8]) -> String {
-        format!("{}: \"{}\"", self.place(), shown(raw))
-    }
-
-    fn located(&self, e: Error, index: usize, field: &Field<'_>) -> Error {
-        let column = &self.target.table.columns[self.target.columns[index]].name;
-        e.with_context(format!("{}, column {column}: \"{}\"", self.place(), shown(field.bytes))).with_column(column)
+        format!("{}: \"{}\"", self.filling.place(), shown(raw))
     }
 }
 
@@ -264,14 +226,7 @@ fn append(builder: &mut ColumnBuilder, field: &Field<'_>, null: &[u8]) -> Result
         builder.append_null();
         return Ok(());
     }
-    let text = std::str::from_utf8(field.bytes).map_err(|e| {
-        let at = e.valid_up_to();
-        let bad: Vec<String> =
-            field.bytes[at..].iter().take(e.error_len().unwrap_or(1)).map(|b| format!("0x{b:02x}")).collect();
-        let message = format!("invalid byte sequence for encoding \"UTF8\": {}", bad.join(" "));
-        Error::new(CHARACTER_NOT_IN_REPERTOIRE, message)
-    })?;
-    builder.append(text)
+    builder.append(utf8(field.bytes)?)
 }
 
 fn count_lines(data: &[u8]) -> u64 {
@@ -290,7 +245,7 @@ fn shown(raw: &[u8]) -> String {
 /// COPY FROM STDIN while it runs.
 #[derive(Debug)]
 pub(crate) struct CopyReader {
-    records: RecordReader,
+    records: Records,
     sink: Sink,
     active: Arc<crate::active::Active>,
     transactions: Arc<Transactions>,
@@ -378,7 +333,7 @@ fn read_records(
     active: &crate::active::Active,
     sender: &mpsc::Sender<RecordBatch>,
 ) -> Result<()> {
-    let mut records = RecordReader::new(target, options)?;
+    let mut records = Records::new(target, options)?;
     let mut buffer = vec![0; READ_BYTES];
     let mut batches = Vec::new();
     loop {

@@ -1,6 +1,8 @@
-//! COPY … TO: rows to the client or a file, as text, CSV or Parquet.
+//! COPY … TO: rows to the client or a file, as text, CSV, binary or Parquet.
 
+use crate::copy_binary;
 use crate::copy_from::check_files;
+use crate::encode::{Format, RowEncoder, Zone};
 use crate::error::{Error, Result};
 use crate::outcome::{CopyOut, CopyRows, Outcome, RowStream};
 use crate::parser::copy::{CopyEnd, CopyFormat, CopyOptions, CopySource, CopyStatement};
@@ -9,14 +11,14 @@ use crate::plan::{executable, named_query_plan, start};
 use crate::prepared::bind;
 use crate::provider::state_for;
 use crate::session::Run;
-use crate::sqlstate::{INSUFFICIENT_PRIVILEGE, IO_ERROR, WRONG_OBJECT_TYPE};
+use crate::sqlstate::{INSUFFICIENT_PRIVILEGE, IO_ERROR, UNDEFINED_FUNCTION, WRONG_OBJECT_TYPE};
 use crate::statements::target::Name;
 use crate::text::TextColumn;
-use crate::{parser, present, semantics};
+use crate::{parser, present, semantics, types};
 use arrow::array::RecordBatch;
 use arrow::array::timezone::Tz;
-use arrow::datatypes::{DataType, Field, Schema};
-use bytes::Bytes;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use bytes::{Bytes, BytesMut};
 use datafusion::sql::sqlparser::ast::{Query, SelectItem, SetExpr, TableFactor};
 use futures::{StreamExt, stream};
 use lightning_catalog::Relation;
@@ -47,7 +49,7 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
         CopyEnd::Client if copy.options.format == CopyFormat::Parquet => {
             Err(Error::unsupported("COPY TO STDOUT in format parquet"))
         }
-        CopyEnd::Client => Ok(Outcome::CopyOut(to_client(rows, &copy.options, run.session.zone()))),
+        CopyEnd::Client => Ok(Outcome::CopyOut(to_client(rows, &copy.options, run.session.zone())?)),
         CopyEnd::File(path) => {
             let rows = to_file(run, rows, path, &copy.options).await?;
             Ok(Outcome::Done { tag: format!("COPY {rows}"), rows })
@@ -87,13 +89,71 @@ fn table_query(
     Ok(query)
 }
 
+/// Writes batches.
+enum Encoder {
+    Text(TextEncoder),
+    Binary(RowEncoder),
+}
+
+impl Encoder {
+    fn new(schema: &SchemaRef, options: &CopyOptions, zone: Tz) -> Result<Encoder> {
+        if options.format != CopyFormat::Binary {
+            return Ok(Encoder::Text(TextEncoder { options: options.clone(), zone }));
+        }
+        for field in schema.fields() {
+            let pg = types::pg_type(field);
+            // Sent as text here, which is not what their binary form is in PostgreSQL.
+            if matches!(pg.oid, 22 | 30 | 194) {
+                let message = format!("no binary output function available for type {}", pg.sql_name());
+                return Err(Error::new(UNDEFINED_FUNCTION, message));
+            }
+        }
+        let formats = vec![Format::Binary; schema.fields().len()];
+        // Binary time stamps are instants: no zone changes them.
+        Ok(Encoder::Binary(RowEncoder::new(schema, &formats, Zone::Utc)))
+    }
+
+    fn header(&self, schema: &Schema) -> CopyRows {
+        match self {
+            Encoder::Text(encoder) => encoder.header(schema),
+            Encoder::Binary(_) => one(copy_binary::header()),
+        }
+    }
+
+    fn batch(&self, batch: &RecordBatch) -> Result<CopyRows> {
+        let encoder = match self {
+            Encoder::Text(encoder) => return encoder.batch(batch),
+            Encoder::Binary(encoder) => encoder.bind(batch)?,
+        };
+        let mut out = BytesMut::with_capacity(batch.num_rows() * (2 + batch.num_columns() * 12));
+        let mut ends = Vec::with_capacity(batch.num_rows());
+        for row in 0..encoder.rows() {
+            encoder.put_tuple(row, &mut out);
+            ends.push(out.len());
+        }
+        Ok(CopyRows { bytes: out.freeze(), ends })
+    }
+
+    fn trailer(&self) -> CopyRows {
+        match self {
+            Encoder::Text(_) => CopyRows { bytes: Bytes::new(), ends: Vec::new() },
+            Encoder::Binary(_) => one(copy_binary::trailer().to_vec()),
+        }
+    }
+}
+
+fn one(bytes: Vec<u8>) -> CopyRows {
+    let ends = vec![bytes.len()];
+    CopyRows { bytes: bytes.into(), ends }
+}
+
 /// Writes batches in a text format.
-struct Encoder {
+struct TextEncoder {
     options: CopyOptions,
     zone: Tz,
 }
 
-impl Encoder {
+impl TextEncoder {
     fn header(&self, schema: &Schema) -> CopyRows {
         if !self.options.header {
             return CopyRows { bytes: Bytes::new(), ends: Vec::new() };
@@ -106,8 +166,7 @@ impl Encoder {
             self.value(field.name().as_bytes(), &mut out, schema.fields().len());
         }
         out.push(b'\n');
-        let ends = vec![out.len()];
-        CopyRows { bytes: out.into(), ends }
+        one(out)
     }
 
     fn batch(&self, batch: &RecordBatch) -> Result<CopyRows> {
@@ -181,10 +240,10 @@ impl Encoder {
     }
 }
 
-fn to_client(rows: RowStream, options: &CopyOptions, zone: Tz) -> CopyOut {
+fn to_client(rows: RowStream, options: &CopyOptions, zone: Tz) -> Result<CopyOut> {
     let count = Arc::new(AtomicU64::new(0));
-    let encoder = Encoder { options: options.clone(), zone };
-    let header = encoder.header(&rows.schema);
+    let encoder = Encoder::new(&rows.schema, options, zone)?;
+    let (header, trailer) = (encoder.header(&rows.schema), encoder.trailer());
     let columns = rows.schema.fields().len();
     let counted = Arc::clone(&count);
     let encoded = rows.batches.map(move |batch| {
@@ -192,8 +251,8 @@ fn to_client(rows: RowStream, options: &CopyOptions, zone: Tz) -> CopyOut {
         counted.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         encoder.batch(&batch)
     });
-    let data = stream::iter([Ok(header)]).chain(encoded).boxed();
-    CopyOut { columns, binary: false, data, rows: count }
+    let data = stream::iter([Ok(header)]).chain(encoded).chain(stream::iter([Ok(trailer)])).boxed();
+    Ok(CopyOut { columns, binary: options.format == CopyFormat::Binary, data, rows: count })
 }
 
 /// Writes to `path` under another name first, so that a failed statement leaves no half file.
@@ -227,7 +286,7 @@ async fn write_file(run: &Run, mut rows: RowStream, path: &str, options: &CopyOp
     if options.format == CopyFormat::Parquet {
         return write_parquet(rows, file, path).await;
     }
-    let encoder = Encoder { options: options.clone(), zone: run.session.zone() };
+    let encoder = Encoder::new(&rows.schema, options, run.session.zone())?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     let io = |e: std::io::Error| file_error(path, &e);
     writer.write_all(&encoder.header(&rows.schema).bytes).map_err(io)?;
@@ -237,6 +296,7 @@ async fn write_file(run: &Run, mut rows: RowStream, path: &str, options: &CopyOp
         count += batch.num_rows() as u64;
         writer.write_all(&encoder.batch(&batch)?.bytes).map_err(io)?;
     }
+    writer.write_all(&encoder.trailer().bytes).map_err(io)?;
     let file = writer.into_inner().map_err(|e| file_error(path, e.error()))?;
     file.sync_all().map_err(io)?;
     Ok(count)

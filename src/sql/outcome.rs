@@ -96,7 +96,7 @@ pub struct CopyOut {
     pub rows: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
-/// Rows of COPY TO as text, one after the other.
+/// Rows of COPY TO as text or in binary, one after the other.
 pub struct CopyRows {
     pub(crate) bytes: Bytes,
     /// Where each row ends.
@@ -105,11 +105,11 @@ pub struct CopyRows {
 
 impl CopyRows {
     /// All of them.
-    pub fn text(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The rows, each with its line end: the protocol wants one message for each.
+    /// The rows, each with its line end if it has one: the protocol wants one message for each.
     pub fn rows(&self) -> impl Iterator<Item = Bytes> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| self.bytes.slice(start..*end))

@@ -50,6 +50,8 @@ states! {
     INVALID_ESCAPE_SEQUENCE = "22025";
     /// invalid_text_representation
     INVALID_TEXT_REPRESENTATION = "22P02";
+    /// invalid_binary_representation
+    INVALID_BINARY_REPRESENTATION = "22P03";
     /// bad_copy_file_format
     BAD_COPY_FILE_FORMAT = "22P04";
     /// invalid_regular_expression

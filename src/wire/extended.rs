@@ -8,11 +8,12 @@
 
 use crate::backend::put;
 use crate::connection::{Connection, Stop};
-use crate::encode::{BoundBatch, Format, RowEncoder, describe};
+use crate::encode::{BoundBatch, Format, RowEncoder, describe, put_row};
 use crate::frontend::PROTOCOL_VIOLATION;
 use crate::parameter;
 use crate::simple::{Completion, row_tag};
 use futures::StreamExt;
+use lightning_sql::encode::oid;
 use lightning_sql::types::PgType;
 use lightning_sql::{Error, Outcome, Prepared, RowStream, ScalarValue, SqlState, TransactionStatus};
 use pgwire::messages::data::{NoData, ParameterDescription};
@@ -229,7 +230,7 @@ impl Connection {
                 continue;
             };
             while next < batch.rows() && (limit == 0 || count < limit) {
-                batch.put_row(next, &mut self.output.buffer);
+                put_row(&batch, next, &mut self.output.buffer);
                 self.output.flush_if_full().await?;
                 next += 1;
                 count += 1;
@@ -266,8 +267,8 @@ impl Connection {
 /// The type a client declared for a parameter; 0 and `unknown` leave it to the server.
 fn known_type(oid: u32) -> Option<PgType> {
     match oid {
-        0 | crate::oid::UNKNOWN => None,
-        oid => Some(PgType { oid, modifier: -1, len: crate::oid::len_of(oid) }),
+        0 | oid::UNKNOWN => None,
+        oid => Some(PgType { oid, modifier: -1, len: oid::len_of(oid) }),
     }
 }
 

@@ -14,7 +14,6 @@
 //! statement; this crate never sees a plan.
 
 mod backend;
-mod oid;
 pub mod encode;
 mod frontend;
 mod parameter;

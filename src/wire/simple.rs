@@ -5,7 +5,7 @@
 
 use crate::backend::{put, put_complete};
 use crate::connection::{Connection, Stop};
-use crate::encode::{Format, RowEncoder, describe};
+use crate::encode::{Format, RowEncoder, describe, put_row};
 use futures::StreamExt;
 use lightning_sql::{Outcome, RowStream, Statement};
 use pgwire::messages::response::EmptyQueryResponse;
@@ -86,7 +86,7 @@ impl Connection {
         while let Some(batch) = self.run_watched(async |_| rows.batches.next().await).await {
             let bound = encoder.bind(&batch?)?;
             for row in 0..bound.rows() {
-                bound.put_row(row, &mut self.output.buffer);
+                put_row(&bound, row, &mut self.output.buffer);
                 self.output.flush_if_full().await?;
             }
             count += bound.rows() as u64;

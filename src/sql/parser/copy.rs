@@ -33,6 +33,8 @@ pub(crate) enum CopyFormat {
     Text,
     /// Comma-separated values.
     Csv,
+    /// PostgreSQL's binary format.
+    Binary,
     /// Apache Parquet.
     Parquet,
 }
@@ -69,8 +71,22 @@ struct Written {
     escape: Option<String>,
 }
 
+impl Written {
+    fn set_format(&mut self, format: &str) -> Result<()> {
+        match self.format.replace(format.to_owned()) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(SYNTAX_ERROR, "conflicting or redundant options")),
+        }
+    }
+}
+
 /// Parses what follows the word COPY.
 pub(super) fn parse(parser: &mut Parser<'_>) -> std::result::Result<CopyStatement, Failure> {
+    let mut written = Written::default();
+    if oldest_binary(parser) {
+        parser.next_token();
+        written.set_format("binary")?;
+    }
     let source = if parser.consume_token(&Token::LParen) {
         let query = parser.parse_query()?;
         parser.expect_token(&Token::RParen)?;
@@ -92,7 +108,6 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> std::result::Result<CopyStatemen
         Some(_) => CopyEnd::Client,
         None => CopyEnd::File(parser.parse_literal_string()?),
     };
-    let mut written = Written::default();
     let _ = parser.parse_keyword(Keyword::WITH);
     if parser.consume_token(&Token::LParen) {
         loop {
@@ -113,6 +128,15 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> std::result::Result<CopyStatemen
     Ok(CopyStatement { source, from, end, options })
 }
 
+/// `COPY BINARY table`, the spelling before PostgreSQL 7.3: the word is no table's name when another name follows.
+fn oldest_binary(parser: &Parser<'_>) -> bool {
+    let is_word = |nth: usize, wanted: &[&str]| match parser.peek_nth_token(nth).token {
+        Token::Word(word) => wanted.is_empty() || wanted.iter().any(|w| word.value.eq_ignore_ascii_case(w)),
+        _ => false,
+    };
+    is_word(0, &["binary"]) && is_word(1, &[]) && !is_word(1, &["from", "to"])
+}
+
 /// Files named `*.parquet` are Parquet unless FORMAT says otherwise, `*.csv` CSV.
 fn guess_format(written: Option<&str>, end: &CopyEnd) -> String {
     match (written, end) {
@@ -125,7 +149,7 @@ fn guess_format(written: Option<&str>, end: &CopyEnd) -> String {
 fn option(parser: &mut Parser<'_>, written: &mut Written) -> std::result::Result<(), Failure> {
     let name = parser.parse_identifier()?.value.to_lowercase();
     match name.as_str() {
-        "format" => written.format = Some(word_or_string(parser)?),
+        "format" => written.set_format(&word_or_string(parser)?)?,
         "header" => written.header = boolean(parser)?,
         "delimiter" => written.delimiter = Some(parser.parse_literal_string()?),
         "null" => written.null = Some(parser.parse_literal_string()?),
@@ -169,8 +193,7 @@ fn legacy_option(parser: &mut Parser<'_>, written: &mut Written) -> std::result:
         let _ = parser.parse_keyword(Keyword::AS);
     }
     match name.as_str() {
-        "csv" => written.format = Some("csv".to_owned()),
-        "binary" => written.format = Some("binary".to_owned()),
+        "csv" | "binary" => written.set_format(&name)?,
         "header" => written.header = true,
         "freeze" => {}
         "delimiter" | "delimiters" => written.delimiter = Some(parser.parse_literal_string()?),
@@ -222,12 +245,24 @@ fn finish(written: Written, format: &str) -> Result<CopyOptions> {
         "text" => CopyFormat::Text,
         "csv" => CopyFormat::Csv,
         "parquet" => CopyFormat::Parquet,
-        "binary" => return Err(Error::unsupported("COPY format \"binary\"")),
+        "binary" => CopyFormat::Binary,
         other => {
             return Err(Error::new(INVALID_PARAMETER_VALUE, format!("COPY format \"{other}\" not recognized")));
         }
     };
     let csv = format == CopyFormat::Csv;
+    if format == CopyFormat::Binary {
+        let refused = |state, option: &str| Err(Error::new(state, format!("cannot specify {option} in BINARY mode")));
+        if written.delimiter.is_some() {
+            return refused(SYNTAX_ERROR, "DELIMITER");
+        }
+        if written.null.is_some() {
+            return refused(SYNTAX_ERROR, "NULL");
+        }
+        if written.header {
+            return refused(FEATURE_NOT_SUPPORTED, "HEADER");
+        }
+    }
     if format == CopyFormat::Parquet && (written.header || written.delimiter.is_some() || written.null.is_some()) {
         return Err(Error::new(SYNTAX_ERROR, "COPY options HEADER, DELIMITER and NULL do not apply to format parquet"));
     }

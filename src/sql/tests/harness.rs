@@ -94,7 +94,7 @@ pub async fn text(outcome: Outcome) -> Result<String, Error> {
         Outcome::CopyOut(mut out) => {
             let mut all = Vec::new();
             while let Some(data) = out.data.next().await {
-                all.extend_from_slice(data?.text());
+                all.extend_from_slice(data?.bytes());
             }
             String::from_utf8(all).expect("text")
         }

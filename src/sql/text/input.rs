@@ -24,13 +24,13 @@ pub struct InputOptions {
 /// Collects text values of one type.
 #[derive(Debug)]
 pub struct ColumnBuilder {
-    pg: PgType,
+    pub(super) pg: PgType,
     options: InputOptions,
-    values: Values,
+    pub(super) values: Values,
 }
 
 #[derive(Debug)]
-enum Values {
+pub(super) enum Values {
     Bool(BooleanBuilder),
     Int16(Int16Builder),
     Int32(Int32Builder),

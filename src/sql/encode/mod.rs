@@ -1,29 +1,30 @@
-//! Result rows as the protocol sends them: Arrow batches in, `DataRow` bytes out.
+//! Rows as clients get them, in PostgreSQL's text and binary forms: Arrow batches in, bytes out.
 //!
-//! A [`RowEncoder`] is made once per result and knows for each column how it is written ([`cell::Shape`]). A
-//! [`BoundBatch`] is one batch with its columns downcast; it owns them, so a portal can stop in the middle of a batch and
-//! go on later. Bytes go straight into the connection's output buffer.
+//! The wire protocol's results and COPY in format binary are written here. A [`RowEncoder`] is made once per result and knows
+//! for each column how it is written ([`cell::Shape`]). A [`BoundBatch`] is one batch with its columns downcast; it owns them,
+//! so a portal can stop in the middle of a batch and go on later. Bytes go straight into the caller's buffer.
 //!
-//! Text forms are PostgreSQL's with `DateStyle` ISO, `IntervalStyle` postgres, `bytea_output` hex and shortest floats.
+//! Text forms are PostgreSQL's with `DateStyle` ISO, `IntervalStyle` postgres, `bytea_output` hex and shortest floats. What is
+//! binary here is read back by `ColumnBuilder::append_binary`.
 
+pub mod oid;
 mod binary;
-mod cell;
-mod datetime;
-mod nested;
 mod text;
+mod datetime;
+mod cell;
+mod nested;
 
 #[cfg(test)]
-pub use binary::put_decimal as put_decimal_binary;
+pub(crate) use binary::put_decimal;
 pub use binary::{EPOCH_DAYS, EPOCH_MICROS};
 pub use datetime::Zone;
 
+use crate::error::{Error, Result, SqlState};
 use arrow::array::{Array, RecordBatch};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use bytes::{BufMut, BytesMut};
 use cell::{Cell, Shape};
-use lightning_sql::{Error, Result, SqlState};
-use pgwire::messages::data::{FieldDescription, RowDescription};
 
 /// How values travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,17 +57,6 @@ impl Format {
             )),
         }
     }
-}
-
-/// `RowDescription` of a result.
-pub fn describe(schema: &Schema, formats: &[Format]) -> RowDescription {
-    let fields = schema.fields().iter().enumerate().map(|(i, field)| {
-        let pg = lightning_sql::types::pg_type(field);
-        let format = formats.get(i).copied().unwrap_or(Format::Text);
-        let name = crate::backend::clean(field.name());
-        FieldDescription::new(name, 0, 0, pg.oid, pg.len, pg.modifier, i16::from(format == Format::Binary))
-    });
-    RowDescription::new(fields.collect())
 }
 
 /// Writes the rows of one result.
@@ -124,11 +114,9 @@ impl BoundBatch {
         !is_null
     }
 
-    /// Appends row `row` as a `DataRow` message.
-    pub fn put_row(&self, row: usize, out: &mut BytesMut) {
-        let start = out.len();
-        out.put_u8(b'D');
-        out.put_i32(0);
+    /// Appends row `row`: the number of its values, then each with its length before it, -1 for NULL. So rows stand in
+    /// `DataRow` messages and in COPY's binary format.
+    pub fn put_tuple(&self, row: usize, out: &mut BytesMut) {
         out.put_u16(self.columns.len() as u16);
         for column in &self.columns {
             if column.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
@@ -141,7 +129,5 @@ impl BoundBatch {
             let len = (out.len() - at - 4) as i32;
             out[at..at + 4].copy_from_slice(&len.to_be_bytes());
         }
-        let len = (out.len() - start - 1) as i32;
-        out[start + 1..start + 5].copy_from_slice(&len.to_be_bytes());
     }
 }

@@ -5,8 +5,9 @@
 
 use super::datetime::{self, Zone};
 use super::nested::{ListCell, RecordCell};
+use super::oid;
 use super::{Format, binary, text};
-use crate::oid;
+use crate::error::{Error, Result, SqlState};
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
     PrimitiveArray, StringViewArray,
@@ -19,7 +20,6 @@ use arrow::datatypes::{
 };
 use arrow::util::display::FormatOptions;
 use bytes::{BufMut, BytesMut};
-use lightning_sql::{Error, Result, SqlState};
 
 /// Writes values of one column.
 pub trait Cell: Send + Sync {
@@ -47,7 +47,7 @@ pub struct Shape {
 impl Shape {
     /// The shape of `field` in a result.
     pub fn new(field: &Field, format: Format, zone: Zone) -> Shape {
-        let pg = lightning_sql::types::pg_type(field);
+        let pg = crate::types::pg_type(field);
         let pad = (pg.oid == oid::BPCHAR && pg.modifier > 4).then(|| (pg.modifier - 4) as usize);
         let children = match field.data_type() {
             DataType::List(child) | DataType::LargeList(child) | DataType::FixedSizeList(child, _) => {

@@ -2,11 +2,11 @@
 
 use super::Format;
 use super::cell::{Cell, Shape};
+use crate::error::{Error, Result, SqlState};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use bytes::{BufMut, BytesMut};
-use lightning_sql::{Error, Result, SqlState};
 
 /// A value, its nulls known beside it.
 struct Element {
@@ -97,6 +97,15 @@ impl ListCell {
         }
     }
 
+    /// Whether a leaf of the array is NULL.
+    fn has_null(&self, row: usize) -> bool {
+        let mut range = self.range(row);
+        match &self.inner {
+            Some(inner) => range.any(|at| inner.has_null(at)),
+            None => self.element.nulls.is_some() && range.any(|at| self.element.is_null(at)),
+        }
+    }
+
     fn put_leaves(&self, row: usize, out: &mut BytesMut) {
         for at in self.range(row) {
             match &self.inner {
@@ -113,7 +122,7 @@ impl ListCell {
             lengths.clear();
         }
         out.put_i32(lengths.len() as i32);
-        out.put_i32(i32::from(self.element.nulls.is_some()));
+        out.put_i32(i32::from(self.has_null(row)));
         out.put_u32(self.leaf_oid);
         for length in &lengths {
             out.put_i32(*length);
