@@ -54,6 +54,18 @@ with psycopg.connect("", autocommit=False) as connection:
         with cursor.copy("copy (select i, t from driver_psycopg where t like 'row%' order by i) to stdout") as copy:
             text = b"".join(bytes(data) for data in copy)
         assert text.splitlines()[7] == b"7\trow\\t7\\\\", text.splitlines()[7]
+        cursor.execute("delete from driver_psycopg")
+        types = ["int4", "int8", "numeric", "float8", "text", "date", "timestamp", "timestamptz", "bool", "uuid", "bytea", "text[]"]
+        with cursor.copy("copy driver_psycopg from stdin (format binary)") as copy:
+            copy.set_types(types)
+            for i in range(1000):
+                copy.write_row((i, *row[1:]))
+            copy.write_row((1000, *[None] * (len(row) - 1)))
+        with cursor.copy("copy (select * from driver_psycopg order by i) to stdout (format binary)") as copy:
+            copy.set_types(types)
+            copied = list(copy.rows())
+        assert len(copied) == 1001 and copied[7] == (7, *row[1:]), copied[7]
+        assert copied[1000] == (1000, *[None] * (len(row) - 1)), copied[1000]
     connection.commit()
 
     try:

@@ -92,7 +92,7 @@ fn table_query(
 /// Writes batches.
 enum Encoder {
     Text(TextEncoder),
-    Binary(RowEncoder),
+    Binary(TupleEncoder),
 }
 
 impl Encoder {
@@ -110,35 +110,64 @@ impl Encoder {
         }
         let formats = vec![Format::Binary; schema.fields().len()];
         // Binary time stamps are instants: no zone changes them.
-        Ok(Encoder::Binary(RowEncoder::new(schema, &formats, Zone::Utc)))
+        let rows = RowEncoder::new(schema, &formats, Zone::Utc);
+        Ok(Encoder::Binary(TupleEncoder { rows, header: copy_binary::header() }))
     }
 
     fn header(&self, schema: &Schema) -> CopyRows {
         match self {
             Encoder::Text(encoder) => encoder.header(schema),
-            Encoder::Binary(_) => one(copy_binary::header()),
+            Encoder::Binary(_) => none(),
         }
     }
 
-    fn batch(&self, batch: &RecordBatch) -> Result<CopyRows> {
-        let encoder = match self {
-            Encoder::Text(encoder) => return encoder.batch(batch),
-            Encoder::Binary(encoder) => encoder.bind(batch)?,
-        };
-        let mut out = BytesMut::with_capacity(batch.num_rows() * (2 + batch.num_columns() * 12));
+    fn batch(&mut self, batch: &RecordBatch) -> Result<CopyRows> {
+        match self {
+            Encoder::Text(encoder) => encoder.batch(batch),
+            Encoder::Binary(encoder) => encoder.batch(batch),
+        }
+    }
+
+    fn trailer(&mut self) -> CopyRows {
+        match self {
+            Encoder::Text(_) => none(),
+            Encoder::Binary(encoder) => encoder.trailer(),
+        }
+    }
+}
+
+fn none() -> CopyRows {
+    CopyRows { bytes: Bytes::new(), ends: Vec::new() }
+}
+
+/// Writes batches in the binary format.
+struct TupleEncoder {
+    rows: RowEncoder,
+    /// The header, until it has gone out. It goes in one message with the first row or, without rows, the trailer, as
+    /// PostgreSQL sends it: drivers rely on it.
+    header: Vec<u8>,
+}
+
+impl TupleEncoder {
+    fn batch(&mut self, batch: &RecordBatch) -> Result<CopyRows> {
+        if batch.num_rows() == 0 {
+            return Ok(none());
+        }
+        let rows = self.rows.bind(batch)?;
+        let mut out = BytesMut::with_capacity(self.header.len() + batch.num_rows() * (2 + batch.num_columns() * 12));
+        out.extend_from_slice(&std::mem::take(&mut self.header));
         let mut ends = Vec::with_capacity(batch.num_rows());
-        for row in 0..encoder.rows() {
-            encoder.put_tuple(row, &mut out);
+        for row in 0..rows.rows() {
+            rows.put_tuple(row, &mut out);
             ends.push(out.len());
         }
         Ok(CopyRows { bytes: out.freeze(), ends })
     }
 
-    fn trailer(&self) -> CopyRows {
-        match self {
-            Encoder::Text(_) => CopyRows { bytes: Bytes::new(), ends: Vec::new() },
-            Encoder::Binary(_) => one(copy_binary::trailer().to_vec()),
-        }
+    fn trailer(&mut self) -> CopyRows {
+        let mut out = std::mem::take(&mut self.header);
+        out.extend_from_slice(&copy_binary::trailer());
+        one(out)
     }
 }
 
@@ -156,7 +185,7 @@ struct TextEncoder {
 impl TextEncoder {
     fn header(&self, schema: &Schema) -> CopyRows {
         if !self.options.header {
-            return CopyRows { bytes: Bytes::new(), ends: Vec::new() };
+            return none();
         }
         let mut out = Vec::new();
         for (index, field) in schema.fields().iter().enumerate() {
@@ -242,16 +271,20 @@ impl TextEncoder {
 
 fn to_client(rows: RowStream, options: &CopyOptions, zone: Tz) -> Result<CopyOut> {
     let count = Arc::new(AtomicU64::new(0));
-    let encoder = Encoder::new(&rows.schema, options, zone)?;
-    let (header, trailer) = (encoder.header(&rows.schema), encoder.trailer());
+    let mut encoder = Encoder::new(&rows.schema, options, zone)?;
+    let header = encoder.header(&rows.schema);
     let columns = rows.schema.fields().len();
     let counted = Arc::clone(&count);
-    let encoded = rows.batches.map(move |batch| {
-        let batch = batch?;
-        counted.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        encoder.batch(&batch)
+    let batches = rows.batches.map(Some).chain(stream::iter([None]));
+    let encoded = batches.map(move |batch| match batch {
+        Some(batch) => {
+            let batch = batch?;
+            counted.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            encoder.batch(&batch)
+        }
+        None => Ok(encoder.trailer()),
     });
-    let data = stream::iter([Ok(header)]).chain(encoded).chain(stream::iter([Ok(trailer)])).boxed();
+    let data = stream::iter([Ok(header)]).chain(encoded).boxed();
     Ok(CopyOut { columns, binary: options.format == CopyFormat::Binary, data, rows: count })
 }
 
@@ -286,7 +319,7 @@ async fn write_file(run: &Run, mut rows: RowStream, path: &str, options: &CopyOp
     if options.format == CopyFormat::Parquet {
         return write_parquet(rows, file, path).await;
     }
-    let encoder = Encoder::new(&rows.schema, options, run.session.zone())?;
+    let mut encoder = Encoder::new(&rows.schema, options, run.session.zone())?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     let io = |e: std::io::Error| file_error(path, &e);
     writer.write_all(&encoder.header(&rows.schema).bytes).map_err(io)?;

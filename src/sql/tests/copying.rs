@@ -61,7 +61,7 @@ async fn files_in_all_formats_come_back() {
     db.ok("create table t (a int, n numeric(10,2), d date, ts timestamptz, u uuid, arr int[], t text)").await;
     db.ok("insert into t values (1, 1.25, '2024-02-29', '2024-02-29 12:00:00+00', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{1,NULL}', 'x')").await;
     let before = db.ok("select * from t").await;
-    for format in ["csv", "text", "parquet"] {
+    for format in ["csv", "text", "binary", "parquet"] {
         let path = dir.path().join(format!("t.{format}"));
         let path = path.to_str().unwrap();
         assert_eq!(db.ok(&format!("copy t to '{path}' (format {format})")).await, "COPY 1");

@@ -3,6 +3,7 @@
 mod basics;
 mod concurrent;
 mod copying;
+mod copying_binary;
 mod failures;
 mod harness;
 mod indexes;

@@ -13,6 +13,7 @@ use crate::sqlstate::{
 };
 use crate::types::PgType;
 use arrow::datatypes::IntervalMonthDayNano;
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
 /// Deepest nesting of arrays PostgreSQL knows.
 const DIMENSIONS_MAX: i32 = 6;
@@ -20,9 +21,9 @@ const DIMENSIONS_MAX: i32 = 6;
 const ELEMENTS_MAX: i64 = 134_217_727;
 /// Groups of four digits that an `i128` surely holds.
 const FAST_GROUPS_MAX: i32 = 9;
-/// Days from 2000-01-01 to the first date (4714-11-24 BC) and to the end of dates.
-const DATES: std::ops::Range<i32> = -2_451_545..2_145_031_949;
-/// Microseconds from 2000-01-01 to the first time stamp, 4714-11-24 BC.
+/// Days from 2000-01-01 to PostgreSQL's first date, 4714-11-24 BC.
+const FIRST_DATE: i32 = -2_451_545;
+/// Microseconds from 2000-01-01 to the first time stamp, on that day.
 const FIRST_TIMESTAMP: i64 = -211_813_488_000_000_000;
 /// Microseconds of a day: the latest time of day, 24:00.
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -53,10 +54,7 @@ impl ColumnBuilder {
             Values::Bytes(b) => b.append_value(value.rest()),
             Values::Date(b) => b.append_value(date(value.i32()?)?),
             Values::Time(b) => b.append_value(pg.rounded(time(value.i64()?)?)),
-            Values::Timestamp(b) | Values::Timestamptz(b) => b.append_value(match timestamp(value.i64()?)? {
-                infinite @ (i64::MAX | i64::MIN) => infinite,
-                micros => pg.rounded(micros),
-            }),
+            Values::Timestamp(b) | Values::Timestamptz(b) => b.append_value(pg.rounded(timestamp(value.i64()?)?)),
             Values::Interval(b) => b.append_value(value.interval()?),
             Values::Uuid(b) => b.append_value(value.fixed::<16>()?)?,
             Values::List(child, offsets, nulls) => {
@@ -99,11 +97,14 @@ fn out_of_range(type_name: &str) -> Error {
     Error::new(DATETIME_FIELD_OVERFLOW, format!("{type_name} out of range"))
 }
 
+/// Days since 1970. The last date is the last of the calendar that computes with dates, as for text.
 fn date(days: i32) -> Result<i32> {
+    let last = NaiveDate::MAX.num_days_from_ce() - NaiveDate::default().num_days_from_ce();
     match days {
-        infinite @ (i32::MAX | i32::MIN) => Ok(infinite),
-        days if DATES.contains(&days) => Ok(days + EPOCH_DAYS),
-        _ => Err(out_of_range("date")),
+        i32::MAX => Err(infinite("infinity")),
+        i32::MIN => Err(infinite("-infinity")),
+        days if days < FIRST_DATE => Err(out_of_range("date")),
+        days => days.checked_add(EPOCH_DAYS).filter(|days| *days <= last).ok_or_else(|| out_of_range("date")),
     }
 }
 
@@ -111,12 +112,19 @@ fn time(micros: i64) -> Result<i64> {
     if (0..=DAY_MICROS).contains(&micros) { Ok(micros) } else { Err(out_of_range("time")) }
 }
 
+/// Microseconds since 1970, within the calendar.
 fn timestamp(micros: i64) -> Result<i64> {
+    let last = DateTime::<Utc>::MAX_UTC.timestamp_micros();
     match micros {
-        infinite @ (i64::MAX | i64::MIN) => Ok(infinite),
+        i64::MAX => Err(infinite("infinity")),
+        i64::MIN => Err(infinite("-infinity")),
         micros if micros < FIRST_TIMESTAMP => Err(out_of_range("timestamp")),
-        micros => micros.checked_add(EPOCH_MICROS).filter(|m| *m < i64::MAX).ok_or_else(|| out_of_range("timestamp")),
+        micros => micros.checked_add(EPOCH_MICROS).filter(|m| *m <= last).ok_or_else(|| out_of_range("timestamp")),
     }
+}
+
+fn infinite(text: &str) -> Error {
+    Error::unsupported(format!("the date/time value \"{text}\""))
 }
 
 /// A cursor over one binary value.
@@ -391,10 +399,9 @@ mod tests {
         assert_eq!(refused(PgType::numeric(3, 0), &numeric(&[1, 0, 0, 0, 1000])).0, "22003");
         let mut seconds = builder(TIMESTAMP.with_modifier(0));
         seconds.append_binary(&1_500_000i64.to_be_bytes()).unwrap();
-        seconds.append_binary(&i64::MAX.to_be_bytes()).unwrap();
         let array = seconds.finish().unwrap();
         let values = array.as_primitive::<TimestampMicrosecondType>().values();
-        assert_eq!(values.as_ref(), [EPOCH_MICROS + 2_000_000, i64::MAX]);
+        assert_eq!(values.as_ref(), [EPOCH_MICROS + 2_000_000]);
     }
 
     #[test]
@@ -402,7 +409,9 @@ mod tests {
         assert_eq!(refused(INT4, &[0; 3]).0, "08P01");
         assert_eq!(refused(INT4, &[0; 5]).0, "22P03");
         assert_eq!(refused(DATE, &(i32::MAX - 1).to_be_bytes()), ("22008", "date out of range".into()));
+        assert_eq!(refused(DATE, &(FIRST_DATE - 1).to_be_bytes()).0, "22008");
         assert_eq!(refused(TIMESTAMP, &(i64::MAX - 1).to_be_bytes()).0, "22008");
+        assert_eq!(refused(TIMESTAMP, &i64::MIN.to_be_bytes()).0, "0A000");
         assert_eq!(refused(TEXT, b"a\xffb").1, "invalid byte sequence for encoding \"UTF8\": 0xff");
         assert_eq!(refused(TEXT, b"a\0b").1, "invalid byte sequence for encoding \"UTF8\": 0x00");
         assert_eq!(refused(JSONB, b"\x02{}").1, "unsupported jsonb version number 2");

@@ -3,5 +3,6 @@
 mod raw;
 mod server;
 
+mod copying;
 mod driver;
 mod protocol;
