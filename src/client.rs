@@ -9,7 +9,7 @@ use crate::table::Bounds;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use lightning_sql::{CancelHandle, CopyIn, CopyOut, Outcome, Result};
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::sync::Arc;
 
 /// Bytes of COPY data handed over at a time.
@@ -125,7 +125,9 @@ async fn copy_in(mut copy: CopyIn, input: &mut dyn BufRead) -> std::result::Resu
     let mut chunk = Vec::with_capacity(COPY_CHUNK_BYTES);
     loop {
         let start = chunk.len();
-        let read = match input.read_until(b'\n', &mut chunk) {
+        // Lines have an end to look for; binary data may have no line end at all.
+        let bytes_max = if copy.binary { COPY_CHUNK_BYTES as u64 } else { u64::MAX };
+        let read = match (&mut *input).take(bytes_max).read_until(b'\n', &mut chunk) {
             Ok(read) => read,
             Err(e) => return Err(copy.abort(&format!("could not read the data: {e}")).await.into()),
         };
