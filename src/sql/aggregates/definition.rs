@@ -14,8 +14,11 @@ use std::ops::ControlFlow;
 
 /// Functions of a time that never fall when it rises.
 const BUCKETS: [&str; 2] = ["time_bucket", "date_bin"];
-/// Days of a zone are up to so much longer, in microseconds.
-const SLACK_US: i64 = 2 * 86_400_000_000;
+/// Changes of clocks make days of a zone, and hours, longer by no more than this, in microseconds.
+const SLACK_US: i64 = 2 * 3_600_000_000;
+const DAY_US: i64 = 86_400_000_000;
+/// Months are longer than 30 days by no more.
+const MONTH_SLACK_US: i64 = 2 * DAY_US;
 
 /// The query of an aggregate.
 #[derive(Clone, Debug)]
@@ -52,7 +55,7 @@ impl TimeKind {
 
     /// A time as it is written in a query; `None` when it cannot be.
     fn literal(self, value: i64) -> Option<String> {
-        let micros = if self == TimeKind::Date { value.checked_mul(86_400_000_000)? } else { value };
+        let micros = if self == TimeKind::Date { value.checked_mul(DAY_US)? } else { value };
         if self == TimeKind::Integer {
             // Farther out a bucket may begin or end beyond all integers.
             return (i64::MIN / 2..=i64::MAX / 2).contains(&value).then(|| value.to_string());
@@ -196,6 +199,16 @@ impl Definition {
 
     /// A time behind the bucket of `time`, when the width of buckets is written out.
     fn end_of(&self, time: i64) -> Option<i64> {
+        time.checked_add(self.length()?)
+    }
+
+    /// A time at which the bucket of `time` has not begun, or when it begins.
+    pub(crate) fn before(&self, time: i64) -> i64 {
+        self.length().map_or(i64::MIN, |length| time.saturating_sub(length))
+    }
+
+    /// How long a bucket is at most, when its width is written out: microseconds, days or numbers.
+    fn length(&self) -> Option<i64> {
         let Expr::Function(function) = &self.bucket else { return None };
         let FunctionArguments::List(list) = &function.args else { return None };
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(width)) = list.args.first()? else { return None };
@@ -203,7 +216,7 @@ impl Definition {
             Expr::Value(value) => match &value.value {
                 Value::SingleQuotedString(text) => text.clone(),
                 Value::Number(text, _) if self.kind == TimeKind::Integer => {
-                    return time.checked_add(text.parse::<i64>().ok()?);
+                    return text.parse::<i64>().ok();
                 }
                 _ => return None,
             },
@@ -216,11 +229,9 @@ impl Definition {
             _ => return None,
         };
         let width = interval(&text).ok()?;
-        let length = length_us(&width)?.checked_add(i64::from(width.months) * SLACK_US)?.checked_add(SLACK_US)?;
-        match self.kind {
-            TimeKind::Date => time.checked_add(length / 86_400_000_000 + 1),
-            _ => time.checked_add(length),
-        }
+        let months = i64::from(width.months).checked_mul(MONTH_SLACK_US)?;
+        let length = length_us(&width)?.checked_add(months)?.checked_add(SLACK_US)?;
+        Some(if self.kind == TimeKind::Date { length / DAY_US + 1 } else { length })
     }
 }
 

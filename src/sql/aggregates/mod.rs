@@ -11,7 +11,8 @@
 //!    transaction ([`refresh`]).
 //!
 //! Which buckets a range of times is in says the view's own bucket function, of which only is required that it never falls ([`definition`]).
-//! The source may itself be such an aggregate: its refresh marks what it changes, and what is marked there is marked here.
+//! The source may itself be such an aggregate. What is marked there is marked here, too; and since this one may have kept what it computed from
+//! there, a refresh hands the marks it takes away to those above.
 //!
 //! Rows that expire by retention ([`expire`]) are not marked, so the aggregate keeps what it has of them; buckets that begin before the time up to which
 //! rows have expired are not computed anew.

@@ -20,8 +20,6 @@ use std::ops::RangeInclusive;
 pub(crate) const ROWS: &str = "rows";
 /// More ranges are not asked for one by one.
 const RANGES_MAX: usize = 16;
-/// Bucket and time of an aggregate that is the source of another may be so far apart, in microseconds: a month and more.
-const BUCKET_US_MAX: i64 = 400 * 86_400_000_000;
 
 /// Times of the source that have changed since the rows were computed.
 #[derive(Clone, Debug, Default)]
@@ -64,11 +62,15 @@ impl Marked {
             ranges.extend(storage.touched(rows).iter().cloned());
         }
         if let Relation::View(source) = source {
-            // A bucket begins before the times that are marked in it.
-            let of_source = Marked::of(source, context)?.ranges;
-            ranges.extend(of_source.iter().map(|range| range.start().saturating_sub(BUCKET_US_MAX)..=*range.end()));
+            ranges.extend(Marked::of(source, context)?.of_buckets(source, context)?);
         }
         Ok(Marked { ranges: joined(ranges), places })
+    }
+
+    /// When the marked buckets of `view` begin, for those who read it.
+    pub(crate) fn of_buckets(&self, view: &View, context: &StatementContext) -> Result<Vec<RangeInclusive<i64>>> {
+        let definition = Definition::new(parse_query(&view.definition)?, source(materialized(view)?, context)?)?;
+        Ok(self.ranges.iter().map(|range| definition.before(*range.start())..=*range.end()).collect())
     }
 
     /// The places as storage takes them.

@@ -1,5 +1,6 @@
 //! REFRESH MATERIALIZED VIEW.
 
+use super::mark;
 use super::query::{Marked, Queries, ROWS, materialized, rows_table};
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
@@ -18,8 +19,8 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::datatypes::UInt64Type;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{ObjectName, Query};
-use lightning_catalog::{Relation, Table, View};
-use lightning_storage::TableMode;
+use lightning_catalog::{Materialized, Relation, Table, View};
+use lightning_storage::{TableId, TableMode};
 use std::sync::Arc;
 
 /// Runs the statement; rows written.
@@ -67,11 +68,16 @@ pub(crate) async fn compute(
     let kept = materialized(view)?.clone();
     let (snapshot, marks) = (context.storage.clone(), marked.places());
     let count = computed.iter().map(|batch| batch.num_rows() as u64).sum();
+    // Those above may have seen what was marked here, kept or not.
+    let buckets = mark::batch(&marked.of_buckets(view, context)?)?;
+    let above = context.catalog.materialized_views().filter_map(|above| above.materialized.as_ref());
+    let above: Vec<TableId> = above.filter(|above| above.source == view.oid).map(Materialized::marks).collect();
     write
         .blocking(move |txn| {
             txn.delete(&snapshot, kept.rows(), &UInt64Array::from(places))?;
             txn.delete(&snapshot, kept.marks(), &marks)?;
             computed.into_iter().try_for_each(|batch| txn.append(kept.rows(), batch))?;
+            above.into_iter().try_for_each(|marks| txn.append(marks, buckets.clone()))?;
             Ok(())
         })
         .await?;

@@ -222,7 +222,7 @@ impl LightningScan {
         if !is_key || self.table_column(time) != Some(*last) || self.view().schema.field(*last).is_nullable() {
             return Ok(None);
         }
-        let mut conditions = self.expressions().flat_map(|condition| collect_columns(condition));
+        let mut conditions = self.expressions().flat_map(collect_columns);
         if self.fetch_limit().is_some() || !self.has_static_conditions() || !conditions.all(|c| is_first(&c.index())) {
             return Ok(None);
         }

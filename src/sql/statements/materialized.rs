@@ -15,7 +15,6 @@ use crate::semantics;
 use crate::session::Run;
 use crate::sqlstate::{DUPLICATE_TABLE, INVALID_PARAMETER_VALUE, SUCCESSFUL_COMPLETION, UNDEFINED_TABLE};
 use crate::text::interval::{interval, length_us};
-use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast::{CreateTableOptions, CreateView, Expr, SqlOption, Value};
@@ -104,18 +103,13 @@ pub(super) async fn create(run: &Run, create: &CreateView) -> Result<Outcome> {
     let depends_on = create::dependencies(run, &create.query, &context)?;
     let described: Vec<lightning_catalog::Column> = columns.iter().map(create::catalog_column).collect();
     let kept_schema = arrow_schema(&described);
-    let is_time = |data_type: &DataType| {
-        matches!(data_type, DataType::Timestamp(..) | DataType::Date32)
-            || matches!(data_type, DataType::Int16 | DataType::Int32 | DataType::Int64)
-    };
     let bucket = definition.position;
-    let time = Some(bucket).filter(|bucket| is_time(kept_schema.field(*bucket).data_type()));
     let txn = &mut write.txn()?.storage;
-    let rows = txn.create_table(TableDefinition { time, ..TableDefinition::new(kept_schema, vec![]) })?;
+    let rows = txn.create_table(TableDefinition::new(kept_schema, vec![]))?;
     let marks = txn.create_table(TableDefinition::new(mark::schema(), vec![]))?;
     let everything = i64::MIN..=i64::MAX;
     if run.parsed.no_data {
-        txn.append(marks, mark::batch(&[everything.clone()])?)?;
+        txn.append(marks, mark::batch(std::slice::from_ref(&everything))?)?;
     }
     let mut edit = Edit::new(&context.catalog);
     let view = edit.create_view(NewView {

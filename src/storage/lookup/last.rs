@@ -91,12 +91,15 @@ impl Snapshot {
     }
 }
 
+/// What the greatest key of a group has beyond the group's own bytes, and its place.
+type Greatest = (Box<[u8]>, u64);
+
 /// The greatest keys so far.
 struct Last<'a> {
     layout: &'a Layout,
     encoder: &'a KeyEncoder,
-    /// By the bytes of a group, its greatest key's further bytes and its place.
-    best: HashMap<Box<[u8]>, (Box<[u8]>, u64)>,
+    /// By the bytes of a group.
+    best: HashMap<Box<[u8]>, Greatest>,
     looked_at: usize,
 }
 
