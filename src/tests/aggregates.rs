@@ -152,8 +152,7 @@ async fn what_expires_stays_in_the_aggregate() {
         .execute("INSERT INTO m SELECT timestamptz '2099-12-20 00:00Z' + interval '1 minute' * i, 1 FROM generate_series(0, 17279) t(i)")
         .await
         .unwrap();
-    session.execute("REFRESH MATERIALIZED VIEW hourly").await.unwrap();
-    // The beginning of 2100.
+    // The beginning of 2100. Nobody has refreshed.
     let now = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_102_444_800);
     database.instance().run_jobs(now).await;
     assert_eq!(rows(&session, "SELECT count(*) FROM m").await, ["10080"]);
@@ -185,4 +184,21 @@ async fn the_appender_marks_what_it_adds() {
     appender.push(batch).unwrap();
     appender.finish().unwrap();
     assert_eq!(rows(&session, "SELECT count(*), sum(v) FROM hundreds").await, ["10|499500"]);
+}
+
+#[tokio::test]
+async fn a_writer_older_than_an_aggregate_is_told_to_try_again() {
+    let database = Database::memory().unwrap();
+    let (old, new) = (database.connect().unwrap(), database.connect().unwrap());
+    old.execute("CREATE TABLE n (t bigint NOT NULL, v bigint) WITH (time_column = 't')").await.unwrap();
+    old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    assert_eq!(rows(&old, "SELECT count(*) FROM n").await, ["0"]);
+    let view = "CREATE MATERIALIZED VIEW tens WITH (continuous) AS SELECT time_bucket(10, t) AS b, sum(v) AS v FROM n GROUP BY 1";
+    new.execute(view).await.unwrap();
+    old.execute("INSERT INTO n VALUES (1, 1)").await.unwrap();
+    let error = old.execute("COMMIT").await.unwrap_err();
+    assert_eq!(error.state().0, "40001");
+    assert_eq!(rows(&new, "SELECT count(*) FROM tens").await, ["0"]);
+    new.execute("INSERT INTO n VALUES (1, 1)").await.unwrap();
+    assert_eq!(rows(&old, "SELECT * FROM tens").await, ["0|1"]);
 }

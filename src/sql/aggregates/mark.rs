@@ -1,6 +1,7 @@
 //! Marks: what a transaction has touched, said to the continuous aggregates over it.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::sqlstate::SERIALIZATION_FAILURE;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use lightning_catalog::Snapshot;
@@ -32,6 +33,10 @@ pub fn mark(transaction: &mut Transaction, catalog: &Snapshot) -> Result<()> {
         let Some(kept) = &view.materialized else { continue };
         let source = catalog.relation_by_oid(kept.source).and_then(|source| source.rows());
         if let Some(ranges) = source.and_then(|rows| touched.get(&rows)) {
+            if transaction.snapshot().table(kept.marks()).is_err() {
+                let message = format!("could not serialize access because view \"{}\" was created since", view.name);
+                return Err(Error::new(SERIALIZATION_FAILURE, message).with_hint("Run the transaction again."));
+            }
             transaction.append(kept.marks(), batch(ranges)?)?;
         }
     }

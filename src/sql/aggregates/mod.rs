@@ -11,6 +11,7 @@
 //!    transaction ([`refresh`]).
 //!
 //! Which buckets a range of times is in says the view's own bucket function, of which only is required that it never falls ([`definition`]).
+//! Everything in the query must be the same in every session ([`immutable`]).
 //! The source may itself be such an aggregate. What is marked there is marked here, too; and since this one may have kept what it computed from
 //! there, a refresh hands the marks it takes away to those above.
 //!
@@ -18,6 +19,7 @@
 //! rows have expired are not computed anew.
 
 pub(crate) mod definition;
+pub(crate) mod immutable;
 pub(crate) mod mark;
 pub(crate) mod query;
 pub(crate) mod refresh;

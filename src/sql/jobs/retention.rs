@@ -11,9 +11,11 @@ use crate::instance::Instance;
 use crate::sqlstate::DATETIME_FIELD_OVERFLOW;
 use crate::text::interval::{interval, length_us};
 use crate::types;
-use arrow::datatypes::{DataType, IntervalMonthDayNano};
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNano};
 use chrono::{DateTime, Months, TimeDelta, Utc};
-use lightning_catalog::{Relation, Table};
+use lightning_catalog::{Relation, Table, View};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -38,21 +40,47 @@ pub(super) async fn run(instance: &Arc<Instance>, job: &Job, now: SystemTime) ->
         oid if oid == types::TIMESTAMP.oid => format!("timestamp '{}'", bound.format("%Y-%m-%d %H:%M:%S%.6f")),
         _ => format!("timestamptz '{}'", bound.format("%Y-%m-%d %H:%M:%S%.6f+00")),
     };
+    let value = match column.type_oid.0 == types::DATE.oid {
+        true => bound.timestamp().div_euclid(86_400),
+        false => bound.timestamp_micros(),
+    };
     let session = open(instance, &job.database)?;
     let name = format!("{}.{}", quoted(&job.schema), quoted(&table.name));
-    // One transaction: aggregates are told up to where rows have gone as they go.
+    if !has_rows_before(instance, table, value)? {
+        return Ok(0);
+    }
+    // One transaction: aggregates take what they do not have yet, and are told up to where rows have gone as they go.
     run_in(&session, "BEGIN").await?;
-    let value = if column.type_oid.0 == types::DATE.oid {
-        bound.timestamp().div_euclid(86_400)
-    } else {
-        bound.timestamp_micros()
-    };
+    for view in aggregates_of(instance, table)? {
+        run_in(&session, &format!("REFRESH MATERIALIZED VIEW {view}")).await?;
+    }
     let delete = format!("DELETE FROM {name} WHERE {} < {literal}", quoted(&column.name));
     expire(&session, &delete, table.oid, value).await?;
     let deleted = run_in(&session, &delete).await?;
     // With nothing to delete there is nothing to tell.
     run_in(&session, if deleted > 0 { "COMMIT" } else { "ROLLBACK" }).await?;
     Ok(deleted)
+}
+
+/// Whether a table may have rows with a time before `value`.
+fn has_rows_before(instance: &Instance, table: &Table, value: i64) -> Result<bool> {
+    let Some(time) = table.time.as_ref() else { return Ok(false) };
+    let statistics = instance.engine().snapshot().statistics(table.storage_table())?;
+    let first = statistics.columns.get(time.column).and_then(|column| column.min.clone());
+    let first = first.and_then(|first| cast(&first, &DataType::Int64).ok());
+    let first = first.as_ref().and_then(|first| first.as_primitive_opt::<Int64Type>());
+    Ok(statistics.rows > 0 && first.is_none_or(|first| first.is_empty() || first.value(0) < value))
+}
+
+/// The names of the continuous aggregates over a table.
+fn aggregates_of(instance: &Instance, table: &Table) -> Result<Vec<String>> {
+    let catalog = instance.catalog().snapshot(&instance.engine().snapshot())?;
+    let is_over = |view: &&Arc<View>| view.materialized.as_ref().is_some_and(|kept| kept.source == table.oid);
+    let name = |view: &Arc<View>| {
+        let schema = catalog.schema_by_oid(view.schema)?;
+        Some(format!("{}.{}", quoted(&schema.name), quoted(&view.name)))
+    };
+    Ok(catalog.materialized_views().filter(is_over).filter_map(name).collect())
 }
 
 /// The time before which rows go; `None` when there is no such time.

@@ -44,6 +44,7 @@ pub fn fill(view: &CatalogView, relation: &SystemRelation, rows: &mut Rows) -> R
         "pg_user" | "pg_shadow" => users(view, rows),
         "pg_tables" => table_list(view, rows),
         "pg_views" => view_list(view, rows),
+        "pg_matviews" => materialized_view_list(view, rows),
         "pg_indexes" => index_list(view, rows),
         "pg_settings" => settings(view, rows),
         "pg_am" => access_methods(rows),
@@ -499,6 +500,24 @@ fn table_list(view: &CatalogView, rows: &mut Rows) {
             ("hastriggers", false.into()),
             ("rowsecurity", false.into()),
         ]);
+    }
+}
+
+fn materialized_view_list(view: &CatalogView, rows: &mut Rows) {
+    for relation in view.relations() {
+        if let Relation::View(definition) = relation
+            && definition.materialized.is_some()
+        {
+            rows.push([
+                ("schemaname", view.schema_name(definition.schema).into()),
+                ("matviewname", (&definition.name).into()),
+                ("matviewowner", OWNER.into()),
+                ("hasindexes", false.into()),
+                // What is not kept is computed.
+                ("ispopulated", true.into()),
+                ("definition", format!(" {};", definition.definition).into()),
+            ]);
+        }
     }
 }
 

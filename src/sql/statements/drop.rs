@@ -40,6 +40,14 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
     let Drop { edit, stored, cascaded, .. } = drop;
     notice_cascades(run, &cascaded);
     for relation in stored {
+        if let Relation::View(view) = &relation
+            && let Some(kept) = &view.materialized
+            && let Some(rows) = catalog.relation_by_oid(kept.source).and_then(|source| source.rows())
+        {
+            // Whoever writes to the source now has marks to write, too.
+            let patience = run.patience_for(&view.name, rows);
+            write.lock(&patience, |txn| Ok(txn.lock_table(rows, TableMode::ShareRowExclusive))).await?;
+        }
         for id in materialized::kept(&relation) {
             let patience = run.patience_for(relation.name(), id);
             write.lock(&patience, |txn| Ok(txn.lock_table(id, TableMode::AccessExclusive))).await?;

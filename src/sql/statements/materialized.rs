@@ -3,9 +3,9 @@
 use super::target::{Name, folded};
 use super::{create, done};
 use crate::aggregates::definition::{Definition, source_name};
-use crate::aggregates::mark;
 use crate::aggregates::query::Marked;
 use crate::aggregates::refresh::compute;
+use crate::aggregates::{immutable, mark};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::plan::named_query_plan;
@@ -15,8 +15,6 @@ use crate::semantics;
 use crate::session::Run;
 use crate::sqlstate::{DUPLICATE_TABLE, INVALID_PARAMETER_VALUE, SUCCESSFUL_COMPLETION, UNDEFINED_TABLE};
 use crate::text::interval::{interval, length_us};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast::{CreateTableOptions, CreateView, Expr, SqlOption, Value};
 use lightning_catalog::{Edit, Materialized, NewView, Relation};
 use lightning_storage::{TableDefinition, TableMode};
@@ -97,7 +95,7 @@ pub(super) async fn create(run: &Run, create: &CreateView) -> Result<Outcome> {
     let mut state = state_for(&run.session.base, &run.session.info, &context);
     semantics::begin_statement(&mut state, &run.session.info);
     let plan = bind(named_query_plan(&state, &create.query).await?, run, None)?;
-    check_immutable(&plan)?;
+    immutable::check(&state, &create.query, &plan)?;
     let names = create.columns.iter().map(|column| folded(&column.name)).collect();
     let columns = create::columns_of(&state, &plan, names)?.columns;
     let depends_on = create::dependencies(run, &create.query, &context)?;
@@ -141,35 +139,6 @@ pub(super) async fn create(run: &Run, create: &CreateView) -> Result<Outcome> {
         true => done("CREATE MATERIALIZED VIEW"),
         false => Outcome::Done { tag: format!("SELECT {count}"), rows: count },
     })
-}
-
-/// Refuses functions whose results change without their arguments: what was computed once would be wrong later.
-fn check_immutable(plan: &LogicalPlan) -> Result<()> {
-    let mut found = None;
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let PlanExpr::ScalarFunction(function) = expr
-                    && function.func.signature().volatility == Volatility::Volatile
-                {
-                    found = Some(function.func.name().to_owned());
-                }
-                if let PlanExpr::ScalarFunction(function) = expr
-                    && matches!(function.func.name(), "now" | "current_date" | "current_time" | "localtimestamp")
-                {
-                    found = Some(function.func.name().to_owned());
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    })?;
-    match found {
-        None => Ok(()),
-        Some(name) => Err(Error::new(
-            crate::SqlState("42P17"),
-            format!("functions in a continuous aggregate must be immutable: {name}"),
-        )),
-    }
 }
 
 /// Where storage keeps what a relation has.
