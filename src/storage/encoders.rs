@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::mem::{batch_bytes, concat};
 use crate::partition::Partition;
 use crate::segment::{EncodedBlock, SegmentMeta, SegmentWriter, encode_block};
-use crate::sort::sort_by_key;
+use crate::sort::Sorted;
 use crate::stored::StoredSegment;
 use crate::table::Table;
 use arrow::array::RecordBatch;
@@ -102,6 +102,8 @@ struct State {
     /// Encoded, waiting for their turn.
     ready: BTreeMap<u64, (Partition, EncodedBlock)>,
     writing: bool,
+    /// Whether rows of one block have the same key.
+    has_equal_keys: bool,
     /// Where the next blocks go, oldest first.
     open: Vec<OpenSegment>,
     written: Written,
@@ -205,9 +207,13 @@ impl SegmentSink {
         }
         let open = std::mem::take(&mut state.open);
         let mut written = std::mem::take(&mut state.written);
+        let has_equal_keys = state.has_equal_keys;
         drop(state);
         for open in open {
             written.segments.push(self.shared.close(open)?);
+        }
+        if has_equal_keys {
+            written.segments.iter().for_each(|segment| segment.note_equal_keys());
         }
         self.shared.context.sync_segments()?;
         Ok(written)
@@ -228,11 +234,12 @@ impl Shared {
             return Ok(());
         }
         let key = &self.table.key;
-        let batch = sort_by_key(concat(&rows)?, key)?;
+        let Sorted { batch, is_distinct } = Sorted::new(concat(&rows)?, key)?;
         drop(rows);
         let block = encode_block(key, &batch, None)?;
         drop(batch);
         let mut state = self.state.lock();
+        state.has_equal_keys |= !is_distinct;
         state.ready.insert(number, (partition, block));
         if state.writing {
             return Ok(());

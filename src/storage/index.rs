@@ -15,7 +15,7 @@ use crate::lookup::locate;
 use crate::predicate::{CompareOp, Predicate};
 use crate::scan::ScanSpec;
 use crate::snapshot::Snapshot;
-use crate::sort::sort_by_key;
+use crate::sort::Sorted;
 use crate::table::{Table, TableDefinition};
 use crate::transaction::Transaction;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
@@ -99,7 +99,7 @@ impl Transaction {
             let all = concat_batches(&first.schema(), held.iter())?;
             held.clear();
             let key: Vec<usize> = (0..all.num_columns()).collect();
-            appender.push(sort_by_key(all, &key)?)
+            appender.push(Sorted::new(all, &key)?.batch)
         };
         for batch in scan.reader() {
             let batch = batch?;

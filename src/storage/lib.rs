@@ -73,6 +73,7 @@ mod version;
 mod writes;
 mod record;
 mod reads;
+mod overlaps;
 mod snapshot;
 mod changes;
 
@@ -101,6 +102,7 @@ pub use line::WalStatus;
 pub use locking::{IfLocked, Locking};
 pub use locks::{KeyMode, LockInfo, LockMode, LockOwner, TableMode, Waker};
 pub use lookup::KeyRows;
+pub use overlaps::Overlap;
 pub use partition::{PartitionBy, PartitionWidth};
 pub use predicate::{CompareOp, DynamicConditions, DynamicFilter, Predicate, RowFilter};
 pub use scan::{Scan, ScanMetrics, ScanReader, ScanSpec};

@@ -14,7 +14,7 @@ use crate::lookup::{columns_of, cut};
 use crate::partition::{PARTITION_ROWS_MIN, Partition};
 use crate::scan::{BlockRows, BlockSource, Scan, ScanSource, ScanSpec, place, place_parts};
 use crate::segment::BLOCK_ROWS_MAX;
-use crate::sort::sort_by_key;
+use crate::sort::Sorted;
 use crate::stored::StoredSegment;
 use crate::table::Table;
 use crate::{Timestamp, mem};
@@ -82,7 +82,7 @@ impl Rewrite {
             let bytes = mem::batch_bytes(&batch);
             account.grow(bytes);
             for (partition, rows) in table.split(batch)? {
-                blocks.add(partition, sort_by_key(rows, &table.key)?)?;
+                blocks.add(partition, Sorted::new(rows, &table.key)?.batch)?;
             }
             account.shrink(bytes);
         }
@@ -196,7 +196,7 @@ impl Blocks<'_> {
             }
         }
         if !few.is_empty() {
-            let together = sort_by_key(mem::concat(&few)?, &self.table.key)?;
+            let together = Sorted::new(mem::concat(&few)?, &self.table.key)?.batch;
             for start in (0..together.num_rows()).step_by(BLOCK_ROWS_MAX) {
                 let rows = (together.num_rows() - start).min(BLOCK_ROWS_MAX);
                 self.write(None, together.slice(start, rows))?;

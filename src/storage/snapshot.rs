@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::ids::{SegmentId, TableId, Timestamp};
 use crate::lookup::{locate, rows_at};
 use crate::mem::MemBlock;
+use crate::overlaps::{Overlap, overlaps};
 use crate::predicate::Predicate;
 use crate::reads::ReadLog;
 use crate::scan::{Scan, ScanSpec};
@@ -105,6 +106,12 @@ impl Snapshot {
             Ok(SegmentRange { segment: id, partition, range, rows: rows - dead_rows, dead_rows, bytes })
         };
         layout.stored.segments.iter().map(of_segment).collect()
+    }
+
+    /// Where rows of a table may have the same values in the columns `key`, which are its key: rows that satisfy none of these have keys of their own. `None` when that
+    /// may be nearly anywhere.
+    pub fn key_overlaps(&self, table: TableId, key: &[usize]) -> Result<Option<Vec<Overlap>>> {
+        overlaps(self.version.layout(table)?, key)
     }
 
     /// Plans a scan: zone maps prune here and again while running.

@@ -48,6 +48,8 @@ pub(crate) struct StoredSegment {
     origin: OnceLock<Origin>,
     /// Deleted rows that the manifest knows of.
     known_dead: AtomicU64,
+    /// Whether blocks had several rows with one key when they were written.
+    has_equal_keys: AtomicBool,
     /// The values of the column that parts the table's rows, when every row has one.
     range: OnceLock<Option<RangeInclusive<i64>>>,
 }
@@ -72,7 +74,8 @@ impl StoredSegment {
         let referenced = AtomicBool::new(referenced);
         let (context, origin, known_dead, range) =
             (context.clone(), OnceLock::new(), AtomicU64::new(0), OnceLock::new());
-        Arc::new(StoredSegment { reference, segment, context, referenced, origin, known_dead, range })
+        let has_equal_keys = AtomicBool::new(false);
+        Arc::new(StoredSegment { reference, segment, context, referenced, origin, known_dead, has_equal_keys, range })
     }
 
     /// Notes which commits the rows come from. They never change.
@@ -84,6 +87,16 @@ impl StoredSegment {
     /// Which commits the rows come from; `None` before they are committed.
     pub(crate) fn origin(&self) -> Option<Origin> {
         self.origin.get().copied()
+    }
+
+    /// Notes that a block has several rows with one key.
+    pub(crate) fn note_equal_keys(&self) {
+        self.has_equal_keys.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a block had several rows with one key when it was written by this process.
+    pub(crate) fn has_equal_keys(&self) -> bool {
+        self.has_equal_keys.load(Ordering::Relaxed)
     }
 
     /// Deleted rows that the manifest knows of. They only grow in number, so equal numbers mean the same rows.

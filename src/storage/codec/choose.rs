@@ -123,6 +123,11 @@ fn encode_integers(values: &ArrayRef, native: Native) -> Result<EncodedChunk> {
     }
 }
 
+/// The different strings of a column and which of them each row has, if they are few. A NULL row has that of a row before.
+pub(crate) fn distinct_strings(values: &ArrayRef, text: Text) -> Option<dictionary::Encoded> {
+    dictionary::Encoded::new(&byte_views(values, text).ok()?)
+}
+
 /// Mean length beyond which strings are documents, which LZ4 does justice to.
 const DOCUMENT_BYTES: usize = 4096;
 

@@ -50,6 +50,8 @@ impl Encoded {
         let hasher = DefaultHashBuilder::default();
         let mut table: HashTable<u32> = HashTable::new();
         let mut entries: Vec<&[u8]> = Vec::new();
+        // What equal short strings share; unlike longer ones they are all there is of them.
+        let mut entry_views: Vec<u128> = Vec::new();
         let mut codes = Vec::with_capacity(values.len());
         let mut bytes = 0;
         let (mut last_view, mut last_code) = (None, 0);
@@ -61,7 +63,11 @@ impl Encoded {
             }
             let value: &[u8] = values.value(row);
             let hash = if value.len() <= 12 { hasher.hash_one(view) } else { hasher.hash_one(value) };
-            let found = table.find(hash, |&code| entries[code as usize] == value).copied();
+            let found = match value.len() <= 12 {
+                true => table.find(hash, |&code| entry_views[code as usize] == view),
+                false => table.find(hash, |&code| entries[code as usize] == value),
+            };
+            let found = found.copied();
             let code = match found {
                 Some(code) => code,
                 None => {
@@ -74,6 +80,7 @@ impl Encoded {
                     }
                     let code = entries.len() as u32;
                     entries.push(value);
+                    entry_views.push(view);
                     table.insert_unique(hash, code, |&code| {
                         let value = entries[code as usize];
                         if value.len() <= 12 { hasher.hash_one(make_view(value, 0, 0)) } else { hasher.hash_one(value) }

@@ -59,9 +59,11 @@ mod choose;
 pub use bound::BoundPredicate;
 pub use builder::ColumnBuilder;
 pub(crate) use builder::Single;
+pub(crate) use choose::distinct_strings;
 pub use choose::encode_chunk;
 pub use mask::Mask;
 pub use page::Page;
+pub(crate) use physical::{Integers, Physical, integers};
 pub use shared::{Shared, open_shared};
 
 /// Rows of a vector, the unit of bit-packing and of min/max inside a page.

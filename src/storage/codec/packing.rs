@@ -127,14 +127,22 @@ fn lane_log2_bytes(width: u8) -> u8 {
 /// Greatest common divisor of all distances from the vectors' smallest values; 1 when all are 0.
 fn common_divisor<F: Frame>(values: &[F], vectors: &[PlannedVector<F>]) -> u64 {
     let mut divisor = 0;
+    let mut division = ExactDivision::new(1);
     for (vector, values) in vectors.iter().zip(values.chunks(VECTOR_ROWS)) {
+        let divides_all = |division: &ExactDivision| {
+            values.iter().fold(true, |all, value| all & division.divides(value.above(vector.min)))
+        };
+        if divisor > 0 && divides_all(&division) {
+            continue;
+        }
         for value in values {
             let distance = value.above(vector.min);
-            if divisor == 0 || distance % divisor != 0 {
+            if divisor == 0 || !division.divides(distance) {
                 divisor = greatest_common_divisor(distance, divisor);
                 if divisor == 1 {
                     return 1;
                 }
+                division = ExactDivision::new(divisor.max(1));
             }
         }
     }
@@ -153,6 +161,7 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
 struct ExactDivision {
     shift: u32,
     inverse: u64,
+    quotient_max: u64,
 }
 
 impl ExactDivision {
@@ -164,11 +173,36 @@ impl ExactDivision {
         for _ in 0..5 {
             inverse = inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)));
         }
-        ExactDivision { shift, inverse }
+        ExactDivision { shift, inverse, quotient_max: u64::MAX / divisor }
+    }
+
+    /// Whether a number is a multiple: then alone the product is a quotient, and the powers of two are shifted out in full.
+    #[inline(always)]
+    fn divides(&self, number: u64) -> bool {
+        number.wrapping_mul(self.inverse).rotate_right(self.shift) <= self.quotient_max
     }
 
     #[inline(always)]
     fn divide(&self, multiple: u64) -> u64 {
         (multiple >> self.shift).wrapping_mul(self.inverse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn multiples_are_told_from_others() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for divisor in (1..300).chain([1_000_000, 1 << 40, (1 << 63) - 25, u64::MAX]) {
+            let division = ExactDivision::new(divisor);
+            for number in (0..500).chain((0..200).map(|_| random.u64(..))) {
+                assert_eq!(division.divides(number), number % divisor == 0, "{number} by {divisor}");
+                let multiple = number / divisor * divisor;
+                assert!(division.divides(multiple));
+                assert_eq!(division.divide(multiple), number / divisor);
+            }
+        }
     }
 }

@@ -200,7 +200,12 @@ fn view_extremes<T: ByteViewType>(values: &GenericByteViewArray<T>) -> Option<(u
     let mut valid = (0..values.len()).filter(|&row| nulls.is_none_or(|n| n.is_valid(row)));
     let first = valid.next()?;
     let (mut min, mut max) = ((first, head(first)), (first, head(first)));
+    let mut previous = views[first];
     for row in valid {
+        if views[row] == previous {
+            continue;
+        }
+        previous = views[row];
         let head = head(row);
         if head < min.1 || head == min.1 && bytes(row) < bytes(min.0) {
             min = (row, head);

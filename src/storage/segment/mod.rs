@@ -37,7 +37,7 @@ mod values;
 mod writer;
 
 pub(crate) use block::{EncodedBlock, encode_block};
-pub(crate) use bounds::compare;
+pub(crate) use bounds::{Bounds, compare};
 pub(crate) use chunk::{ChunkPlace, ChunkReader, FooterRef};
 pub(crate) use file::{ColumnBlock, Segment};
 pub(crate) use footer::{BlockFooter, TIMESTAMP_CHUNK};

@@ -47,7 +47,11 @@ impl Sketch {
         } else if let Some(width) = values.data_type().primitive_width() {
             self.add_fixed(values, width);
         } else if let Some(views) = values.as_string_view_opt() {
-            valid.for_each(|row| self.add(hash_bytes(views.value(row).as_bytes())));
+            // Equal views are equal strings, and sorted columns repeat them.
+            let mut previous = None;
+            for row in valid.filter(|&row| previous.replace(views.views()[row]) != Some(views.views()[row])) {
+                self.add(hash_bytes(views.value(row).as_bytes()));
+            }
         } else if let Some(first) = valid.next() {
             if bytes_at(values, first).is_none() {
                 return false;
@@ -83,7 +87,10 @@ impl Sketch {
     fn add(&mut self, hash: u64) {
         let index = (hash >> (64 - INDEX_BITS)) as usize;
         let rank = ((hash << INDEX_BITS) | (1 << (INDEX_BITS - 1))).leading_zeros() as u8 + 1;
-        self.registers[index] = self.registers[index].max(rank);
+        // Hardly any value changes its register: a branch that is foreseen costs less than a store that the next load waits for.
+        if self.registers[index] < rank {
+            self.registers[index] = rank;
+        }
     }
 
     fn add_fixed(&mut self, values: &ArrayRef, width: usize) {

@@ -14,6 +14,7 @@ mod index;
 mod locks;
 mod lookup;
 mod model;
+mod overlaps;
 mod partition;
 mod replay;
 mod support;
