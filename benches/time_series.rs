@@ -2,13 +2,13 @@
 //!
 //! `time_series POINTS.parquet QUOTES.parquet DIRECTORY` reads `(ts timestamptz, series text, value double precision)` and
 //! `(ts, series, bid)` into Arrow batches, loads the points into a new database and prints a line of JSON for each figure.
-//! `time_series.py` makes the files and asks DuckDB the same.
+//! `time_series.py` makes the files and asks DuckDB and ClickHouse the same.
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit, TimestampMicrosecondType};
 use futures::TryStreamExt;
-use lightning::{Database, Session};
+use lightning::{Database, Session, Value};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,14 @@ use std::time::Instant;
 
 /// Runs each latency is the best of.
 const RUNS: usize = 7;
+/// Loads that ingest is the best of.
+const LOADS: usize = 3;
+/// Rows of an INSERT.
+const INSERT_ROWS: usize = 1000;
+/// Most INSERTs.
+const INSERTS_MAX: usize = 1000;
+/// Sessions that INSERT at the same time.
+const SESSIONS: usize = 4;
 /// Rows of a batch given to the appender.
 const BATCH_ROWS: usize = 1 << 20;
 
@@ -32,19 +40,25 @@ async fn main() -> Result<(), Error> {
 
     let database = Database::open(directory)?;
     let session = database.connect()?;
-    session
-        .execute("CREATE TABLE m (ts timestamptz, series text, value double precision, PRIMARY KEY (series, ts))")
-        .await?;
+    let mut ingest = f64::INFINITY;
+    let mut drop = f64::INFINITY;
+    for run in 1..=LOADS {
+        session.execute(&table("m")).await?;
+        let began = Instant::now();
+        append(&database, "m", &points)?;
+        ingest = ingest.min(began.elapsed().as_secs_f64());
+        if run < LOADS {
+            drop = drop.min(drop_first_day(&session).await?);
+            session.execute("DROP TABLE m").await?;
+        }
+    }
+    figure("ingest, M points/s", rows as f64 / ingest / 1e6);
     session.execute("CREATE TABLE q (ts timestamptz, series text, bid double precision)").await?;
-
-    let began = Instant::now();
-    append(&database, "m", points)?;
-    figure("ingest, M points/s", rows as f64 / began.elapsed().as_secs_f64() / 1e6);
-    append(&database, "q", quotes)?;
+    append(&database, "q", &quotes)?;
     database.checkpoint()?;
     let bytes = session.query("SELECT bytes::float8 FROM lightning.tables WHERE name = 'm'").await?;
     let bytes: Vec<RecordBatch> = bytes.try_collect().await?;
-    let bytes = arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(bytes[0].column(0)).value(0);
+    let bytes = bytes[0].column(0).as_primitive::<Float64Type>().value(0);
     figure("size, MB", bytes / 1e6);
 
     for (name, sql) in [
@@ -63,7 +77,71 @@ async fn main() -> Result<(), Error> {
     ] {
         figure(name, best(&session, sql).await?);
     }
+    figure("dropping a day, ms", drop.min(drop_first_day(&session).await?));
+    session.execute("DROP TABLE m").await?;
+
+    session.execute(&table("m")).await?;
+    let inserted = insert_in_batches(&database, &points).await?;
+    figure("INSERT in batches of 1,000, k points/s", inserted / 1e3);
     Ok(())
+}
+
+/// The table of points, as one is made for metrics.
+fn table(name: &str) -> String {
+    format!(
+        "CREATE TABLE {name} (ts timestamptz, series text, value double precision, PRIMARY KEY (series, ts)) \
+         WITH (time_column = 'ts', partition_by = '1 day')"
+    )
+}
+
+/// The milliseconds in which the points of the first day go.
+async fn drop_first_day(session: &Session) -> Result<f64, Error> {
+    let delete =
+        session.prepare("DELETE FROM m WHERE ts >= '1970-01-01 00:00+00' AND ts < '1970-01-02 00:00+00'").await?;
+    let began = Instant::now();
+    let rows = delete.execute(&[]).await?;
+    let elapsed = began.elapsed().as_secs_f64() * 1e3;
+    if rows == 0 {
+        return Err("there was nothing to drop".into());
+    }
+    Ok(elapsed)
+}
+
+/// Points a second by a prepared INSERT of a thousand rows, each a transaction of its own, in as many sessions as there are in [`SESSIONS`].
+async fn insert_in_batches(database: &Database, points: &[RecordBatch]) -> Result<f64, Error> {
+    let values: Vec<String> =
+        (0..INSERT_ROWS).map(|row| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3)).collect();
+    let sql = format!("INSERT INTO m VALUES {}", values.join(", "));
+    let batch = &points[0];
+    let statements = (batch.num_rows() / INSERT_ROWS).min(INSERTS_MAX);
+    let (times, series) =
+        (batch.column(0).as_primitive::<TimestampMicrosecondType>(), batch.column(1).as_string_view());
+    let values = batch.column(2).as_primitive::<Float64Type>();
+    let parameters = |row: usize| -> [Value; 3] {
+        [
+            Value::TimestampMicrosecond(Some(times.value(row)), Some("UTC".into())),
+            Value::from(series.value(row)),
+            Value::from(values.value(row)),
+        ]
+    };
+    let mut tasks = Vec::new();
+    let began = Instant::now();
+    for first in 0..SESSIONS {
+        let rows = (first..statements).step_by(SESSIONS).map(|number| number * INSERT_ROWS..(number + 1) * INSERT_ROWS);
+        let batches: Vec<Vec<Value>> = rows.map(|rows| rows.flat_map(parameters).collect()).collect();
+        let (session, sql) = (database.connect()?, sql.clone());
+        tasks.push(tokio::spawn(async move {
+            let insert = session.prepare(&sql).await?;
+            for parameters in &batches {
+                insert.execute(parameters).await?;
+            }
+            Ok::<_, lightning::Error>(())
+        }));
+    }
+    for task in tasks {
+        task.await??;
+    }
+    Ok((statements * INSERT_ROWS) as f64 / began.elapsed().as_secs_f64())
 }
 
 fn figure(name: &str, value: f64) {
@@ -92,10 +170,10 @@ fn read(path: &str) -> Result<Vec<RecordBatch>, Error> {
     Ok(batches)
 }
 
-fn append(database: &Database, table: &str, batches: Vec<RecordBatch>) -> Result<(), Error> {
+fn append(database: &Database, table: &str, batches: &[RecordBatch]) -> Result<(), Error> {
     let mut appender = database.appender(table)?;
     for batch in batches {
-        appender.push(batch)?;
+        appender.push(batch.clone())?;
     }
     appender.finish()?;
     Ok(())

@@ -323,6 +323,9 @@ impl Statement<'_> {
 /// A parameter's value as the Arrow type of its PostgreSQL type.
 fn cast(number: usize, value: &Value, pg: PgType) -> Result<ScalarValue> {
     let Some(field) = arrow_field("parameter", pg, true) else { return Ok(value.clone()) };
+    if value.data_type() == *field.data_type() {
+        return Ok(value.clone());
+    }
     if value.is_null() {
         return ScalarValue::try_from(field.data_type()).map_err(|e| internal(&e.to_string()));
     }

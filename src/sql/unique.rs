@@ -4,7 +4,8 @@
 //! does who takes one out. [`NewKeys`] sees the rows as they come. While they arrive in ranges of the key
 //! that do not overlap, each in strictly ascending order, they are different without more work, which is how bulk loads mostly
 //! come; only the first and last key of each batch is kept, and where the table has no key between them there is nothing to look up. Otherwise the keys of up to [`HELD_ROWS_MAX`] rows are compared by
-//! hashing, and those of larger statements by reading the key columns of the whole table as it is afterwards. Rows that were
+//! hashing, and those of larger statements by reading the key columns of the table as it is afterwards: of all rows, or of those whose keys others may have by the bounds
+//! of their blocks. Rows that were
 //! there before are found by storage's point lookup, in the table or in the index; many in an index by reading all of it.
 
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use arrow::compute::kernels::cmp::{eq, gt};
 use arrow::compute::{and, concat, filter, or};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use lightning_catalog::Table;
-use lightning_storage::{KeyMode, Locking, Predicate, ScanSpec, Snapshot, TableId, Transaction};
+use lightning_storage::{KeyMode, Locking, Predicate, Scan, ScanSpec, Snapshot, TableId, Transaction};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ use std::sync::Arc;
 const HELD_ROWS_MAX: usize = 1 << 18;
 /// Keys compared at a time when the whole table is read.
 const PASS_KEYS_MAX: u64 = 1 << 21;
+
+/// How often a row may be read to compare the keys of parts of the table; beyond that the table is read once.
+const READS_PER_ROW_MAX: u64 = 8;
 
 /// Rows of an index that are read in the time that one key takes to be looked up.
 const ROWS_PER_LOOKUP: u64 = 500;
@@ -304,7 +308,7 @@ impl NewKeys {
         if self.lie_beside(before)? {
             return Ok(());
         }
-        let Some(held) = &self.held else { return whole_table(&self.key, &after()?) };
+        let Some(held) = &self.held else { return self.different_in(&after()?) };
         if self.ranges.is_none() {
             self.different(held)?;
         }
@@ -333,6 +337,33 @@ impl NewKeys {
             }
         }
         Ok(true)
+    }
+
+    /// Whether keys of the table as it is afterwards differ: by reading the rows that storage does not know to differ, or all.
+    fn different_in(&self, after: &Snapshot) -> Result<()> {
+        let rows = after.table(self.key.table)?.rows;
+        let overlaps = match self.key.index {
+            None => after.key_overlaps(self.key.table, &self.key.columns)?,
+            Some(_) => None,
+        };
+        let Some(overlaps) = overlaps else { return whole_table(&self.key, after) };
+        let mut scans = Vec::with_capacity(overlaps.len());
+        let mut rows_read = 0;
+        for predicates in overlaps {
+            let spec = ScanSpec { projection: self.key.columns.clone(), predicates, ..ScanSpec::default() };
+            let scan = after.scan(self.key.table, spec)?;
+            rows_read += scan.rows_upper_bound();
+            if rows_read > rows * READS_PER_ROW_MAX {
+                return whole_table(&self.key, after);
+            }
+            scans.push(scan);
+        }
+        for scan in &scans {
+            if !all_differ(&self.key, scan)? {
+                return whole_table(&self.key, after);
+            }
+        }
+        Ok(())
     }
 
     fn different(&self, held: &[Vec<ArrayRef>]) -> Result<()> {
@@ -475,6 +506,24 @@ fn whole_table(key: &UniqueKey, snapshot: &Snapshot) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Fails when two rows of a scan of the key columns have one key; `false` when there are too many to be compared at once.
+fn all_differ(key: &UniqueKey, scan: &Scan) -> Result<bool> {
+    let converter = key.converter()?;
+    let mut seen: HashSet<OwnedRow> = HashSet::new();
+    for batch in scan.reader() {
+        let keys = UniqueKey::without_nulls(batch?.columns().to_vec())?;
+        for (number, row) in converter.convert_columns(&keys)?.iter().enumerate() {
+            if !seen.insert(row.owned()) {
+                return Err(key.violation(&keys, number));
+            }
+        }
+        if seen.len() as u64 > PASS_KEYS_MAX {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// FNV-1a, to divide keys among passes.

@@ -6,7 +6,8 @@
 //! 1. [`JoinOrder`] orders joins by cost, right after filters have reached the tables, from the sizes that [`estimate`]
 //!    derives from storage's statistics.
 //! 2. [`FirstRows`] has the first rows of a sort read from the end of an index.
-//! 3. [`CooperativeJoins`] lets joins be interrupted; it comes last, over the physical plan.
+//! 3. [`AggregateRuns`] has neighbours of one group aggregated without a hash table.
+//! 4. [`CooperativeJoins`] lets joins be interrupted; it comes last, over the physical plan.
 
 mod configuration;
 mod cooperation;
@@ -14,6 +15,7 @@ mod estimate;
 mod first_rows;
 mod join_graph;
 mod join_order;
+mod runs;
 #[cfg(test)]
 mod testing;
 
@@ -25,6 +27,7 @@ use cooperation::CooperativeJoins;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use first_rows::FirstRows;
+use runs::AggregateRuns;
 use std::sync::Arc;
 
 /// The rule of DataFusion after which filters are where they stay.
@@ -35,6 +38,7 @@ pub fn install(builder: SessionStateBuilder, extensions: &[Arc<dyn Extension>]) 
     let builder = builder.with_optimizer_rules(logical_rules()).with_physical_optimizer_rule(Arc::new(FirstRows));
     let rules = extensions.iter().flat_map(|extension| extension.physical_rules());
     let builder = rules.fold(builder, SessionStateBuilder::with_physical_optimizer_rule);
+    let builder = builder.with_physical_optimizer_rule(Arc::new(AggregateRuns));
     builder.with_physical_optimizer_rule(Arc::new(CooperativeJoins))
 }
 

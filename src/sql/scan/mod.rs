@@ -27,10 +27,12 @@ mod index;
 mod source;
 mod table;
 mod last;
+mod runs;
 #[cfg(test)]
 mod tests;
 
 pub use last::last_of_each;
+pub(crate) use runs::run_length;
 pub use source::LightningScan;
 pub use table::LightningTable;
 pub(crate) use table::PLACE;

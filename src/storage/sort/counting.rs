@@ -77,7 +77,7 @@ impl Places {
             next[digit] += 1;
             rows += 1;
         }
-        let is_one_digit = next.iter().any(|&count| count == rows);
+        let is_one_digit = next.contains(&rows);
         let mut start = 0;
         for place in next.iter_mut() {
             start += std::mem::replace(place, start);

@@ -106,9 +106,7 @@ fn is_sorted(comparators: &[DynComparator], rows: usize) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{
-        Array, AsArray, BooleanArray, Decimal128Array, Int32Array, Int64Array, StringViewArray, UInt64Array,
-    };
+    use arrow::array::{AsArray, BooleanArray, Decimal128Array, Int32Array, Int64Array, StringViewArray, UInt64Array};
     use arrow::datatypes::{Int32Type, UInt64Type};
     use std::sync::Arc;
 

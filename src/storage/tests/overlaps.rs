@@ -1,7 +1,7 @@
 //! Rows with one key are where overlaps of blocks say they may be, however the rows came in.
 
 use crate::support::*;
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use fastrand::Rng;
 use lightning_storage::{ScanSpec, Snapshot, TableDefinition, TableId};
