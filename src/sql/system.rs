@@ -9,7 +9,7 @@ use crate::jobs::JobRow;
 use crate::text::TextColumn;
 use crate::types::{self, PgType, column_field};
 use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringViewArray,
+    ArrayRef, Float64Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringViewArray,
     TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
@@ -71,6 +71,7 @@ pub fn schema(name: &str) -> SchemaRef {
             ("encoding", T),
             ("bytes", L),
             ("raw_bytes", L),
+            ("ratio", types::FLOAT8),
             ("min", T),
             ("max", T),
         ],
@@ -208,6 +209,8 @@ impl SystemTable {
         }
         let [table_names, column_names, encodings] = texts;
         let [blocks, rows, bytes, raw_bytes] = numbers;
+        let ratio = |(raw, stored): (&i64, &i64)| (*stored > 0).then(|| *raw as f64 / *stored as f64);
+        let ratios: Float64Array = raw_bytes.iter().zip(&bytes).map(ratio).collect();
         let [min, max] = bounds;
         Ok(vec![
             text(table_names),
@@ -217,6 +220,7 @@ impl SystemTable {
             text(encodings),
             long(bytes),
             long(raw_bytes),
+            Arc::new(ratios),
             Arc::new(min.into_iter().collect::<StringViewArray>()),
             Arc::new(max.into_iter().collect::<StringViewArray>()),
         ])

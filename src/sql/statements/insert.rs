@@ -24,6 +24,7 @@ use crate::{parser, semantics};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
@@ -269,7 +270,9 @@ async fn literal_column(
     };
     let mut builder = ColumnBuilder::new(pg, cells.len(), InputOptions { zone })?;
     let mut pieces: Vec<ArrayRef> = Vec::new();
-    for cell in cells {
+    let mut rest = cells;
+    while let [cell, others @ ..] = rest {
+        rest = others;
         let value = match cell {
             Cell::Null => {
                 builder.append_null();
@@ -312,15 +315,21 @@ async fn literal_column(
                 None => shape.nulls(column, 1),
             },
             Cell::Parameter(index) => {
-                let value = run
-                    .parameters
-                    .get(*index)
-                    .ok_or_else(|| Error::new(UNDEFINED_PARAMETER, format!("there is no parameter ${}", index + 1)))?;
-                let source = types::from_arrow(&value.data_type());
+                let first = parameter(run, *index)?;
+                // Parameters of one type that stand below one another are one array.
+                let mut values = vec![first.clone()];
+                while let [Cell::Parameter(index), others @ ..] = rest
+                    && let value = parameter(run, *index)?
+                    && value.data_type() == first.data_type()
+                {
+                    values.push(value.clone());
+                    rest = others;
+                }
+                let source = types::from_arrow(&first.data_type());
                 // Text for a column of another type was sent as such by the client.
                 let source = if source.is_string() { types::UNKNOWN } else { source };
                 shape.check(column, &SourceColumn { pg: source })?;
-                shape.assign(column, &SourceColumn { pg: source }, &value.to_array()?)?
+                shape.assign(column, &SourceColumn { pg: source }, &ScalarValue::iter_to_array(values)?)?
             }
         };
         pieces.push(builder.finish()?);
@@ -333,6 +342,12 @@ async fn literal_column(
         [one] => Ok(Arc::clone(one)),
         many => Ok(concat(&many.iter().map(|a| a.as_ref()).collect::<Vec<_>>())?),
     }
+}
+
+/// The value of the parameter with this number, counted from 0.
+fn parameter(run: &Run, index: usize) -> Result<&ScalarValue> {
+    let value = run.parameters.get(index);
+    value.ok_or_else(|| Error::new(UNDEFINED_PARAMETER, format!("there is no parameter ${}", index + 1)))
 }
 
 /// A number literal too large for its column is `integer out of range`, not a malformed text.
