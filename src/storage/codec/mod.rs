@@ -19,6 +19,8 @@
 //! 3. [`Page::select`] appends the rows still alive to a [`ColumnBuilder`]: a few of a vector are read one by one, many by
 //!    unpacking the vector. [`Page::decode`] and [`Page::value`] are the two ends of that.
 //!
+//! Integers that are kept as steps share their reading (`stretches.rs`), however the steps themselves are kept.
+//!
 //! Strings leave as views: into the dictionary's own pages, or into a buffer the decoder fills once per batch.
 //!
 //! # What must hold
@@ -41,6 +43,7 @@ mod block;
 mod frame;
 mod packing;
 mod packed;
+mod stretches;
 mod delta;
 mod run_length;
 mod bits;

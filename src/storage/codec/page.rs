@@ -17,6 +17,7 @@ use super::packed::Packed;
 use super::physical::{Native, Physical, UNSIGNED_SHIFT};
 use super::run_length::RunLengthPage;
 use super::shared::Shared;
+use super::stretches::Stretched;
 use super::strings;
 use super::{Encoding, PAGE_BYTES_MAX};
 use crate::error::{Error, Result};
@@ -222,7 +223,7 @@ impl Page {
                     read_target(packed, range.clone(), mask, 0, out);
                 }
             }
-            Body::Delta(page, shift) => read_delta(page, range.clone(), mask, *shift, out.values()),
+            Body::Delta(page, shift) => read_steps(page, range.clone(), mask, *shift, out.values()),
             Body::RunLength(page, shift) => read_runs(page, range.clone(), mask, *shift, out.values()),
             Body::Alp32(page) => {
                 if let Values::W4(out) = out.values() {
@@ -305,7 +306,7 @@ fn read_target<F: Frame, T: Target<F>>(
     }
 }
 
-fn read_delta(page: &DeltaPage, range: Range<usize>, mask: Option<(&Mask, usize)>, shift: u64, out: &mut Values) {
+fn read_steps(page: &impl Stretched, range: Range<usize>, mask: Option<(&Mask, usize)>, shift: u64, out: &mut Values) {
     if range.len() == 1 && mask.is_none() {
         let value = page.get(range.start).plus(shift);
         return with_fixed!(out, out => out.push(Target::from_frame(value)));
