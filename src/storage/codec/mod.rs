@@ -19,7 +19,8 @@
 //! 3. [`Page::select`] appends the rows still alive to a [`ColumnBuilder`]: a few of a vector are read one by one, many by
 //!    unpacking the vector. [`Page::decode`] and [`Page::value`] are the two ends of that.
 //!
-//! Integers that are kept as steps share their reading (`stretches.rs`), however the steps themselves are kept.
+//! Integers that are kept as steps share their reading (`stretches.rs`), however the steps themselves are kept: packed
+//! (`delta.rs`), or packed with patches or in streams, each vector as it is smallest (`tsz.rs`).
 //!
 //! Strings leave as views: into the dictionary's own pages, or into a buffer the decoder fills once per batch.
 //!
@@ -45,6 +46,10 @@ mod packing;
 mod packed;
 mod stretches;
 mod delta;
+mod patches;
+mod tsz_stream;
+mod tsz_form;
+mod tsz;
 mod run_length;
 mod bits;
 mod float;
@@ -102,6 +107,8 @@ pub enum Encoding {
     Steps = 12,
     /// Floats XORed with the one before.
     Gorilla = 13,
+    /// Delta of integers, most of them alike: packed with patches, or tsz-compress streams of them or of their changes.
+    Tsz = 14,
 }
 
 impl Encoding {
@@ -121,6 +128,7 @@ impl Encoding {
             11 => Encoding::Alp,
             12 => Encoding::Steps,
             13 => Encoding::Gorilla,
+            14 => Encoding::Tsz,
             _ => return None,
         })
     }
@@ -141,6 +149,7 @@ impl Encoding {
             Encoding::Alp => "alp",
             Encoding::Steps => "steps",
             Encoding::Gorilla => "gorilla",
+            Encoding::Tsz => "tsz",
         }
     }
 }

@@ -19,6 +19,7 @@ use super::run_length::RunLengthPage;
 use super::shared::Shared;
 use super::stretches::Stretched;
 use super::strings;
+use super::tsz::TszPage;
 use super::{Encoding, PAGE_BYTES_MAX};
 use crate::error::{Error, Result};
 use arrow::array::{Array, ArrayRef};
@@ -53,6 +54,8 @@ enum Body {
     Wide(Packed<i128>),
     /// Integers by steps; the number as for `Narrow`.
     Delta(DeltaPage, u64),
+    /// Integers by steps, each vector in its form; the number as for `Narrow`.
+    Tsz(TszPage, u64),
     /// Runs of integers; the number as for `Narrow`.
     RunLength(RunLengthPage, u64),
     /// Floats as integers, of 32 and of 64 bits.
@@ -108,6 +111,9 @@ impl Page {
             }
             (Encoding::Steps, Physical::Integer(native)) => {
                 Body::Delta(DeltaPage::open_any(&mut reader, rows)?, decoding_shift(native))
+            }
+            (Encoding::Tsz, Physical::Integer(native)) => {
+                Body::Tsz(TszPage::open(&mut reader, rows)?, decoding_shift(native))
             }
             (Encoding::RunLength, Physical::Integer(native)) => {
                 Body::RunLength(RunLengthPage::open(&mut reader, rows)?, decoding_shift(native))
@@ -169,6 +175,7 @@ impl Page {
                     (Body::Narrow(packed, _), Test::Integer(test)) => packed.filter(test, range, mask, at),
                     (Body::Wide(packed), Test::Integer(test)) => packed.filter(test, range, mask, at),
                     (Body::Delta(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
+                    (Body::Tsz(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
                     (Body::RunLength(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
                     (Body::Alp32(page), Test::Integer(test)) => page.filter::<f32>(test, range, mask, at),
                     (Body::Alp64(page), Test::Integer(test)) => page.filter::<f64>(test, range, mask, at),
@@ -224,6 +231,7 @@ impl Page {
                 }
             }
             Body::Delta(page, shift) => read_steps(page, range.clone(), mask, *shift, out.values()),
+            Body::Tsz(page, shift) => read_steps(page, range.clone(), mask, *shift, out.values()),
             Body::RunLength(page, shift) => read_runs(page, range.clone(), mask, *shift, out.values()),
             Body::Alp32(page) => {
                 if let Values::W4(out) = out.values() {
