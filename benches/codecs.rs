@@ -1,11 +1,11 @@
-//! Measures the column codecs on TPC-H columns, one thread, minimum of several runs: filter, decode, single reads,
+//! Measures the column codecs on TPC-H columns and on times of measurements, one thread, minimum of several runs: filter, decode, single reads,
 //! encoding, and how much smaller a column gets.
 //!
 //! `cargo run --release -p benches --bin codecs` prints the table; `-- --scale 1` measures whole tables' sizes too.
 //! Filters run over a chunk with all rows alive; the constant lies inside the column's range so that vectors cannot be
 //! decided from their bounds alone. Everything is generated in memory and the same in every run.
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::compute::concat;
 use lightning_storage::codec::{
@@ -13,6 +13,7 @@ use lightning_storage::codec::{
 };
 use lightning_storage::{CompareOp, Predicate};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tpchgen::generators::*;
 use tpchgen_arrow::*;
@@ -49,6 +50,34 @@ fn measure_chunks() {
             measure(field.name(), column);
         }
     }
+    for (name, times) in times() {
+        measure(name, &times);
+    }
+}
+
+/// Times of measurements, about one a second: with gaps, and by a clock that drifts.
+fn times() -> [(&'static str, ArrayRef); 2] {
+    const SECOND: i64 = 1_000_000;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |end: i64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as i64 % end
+    };
+    let gaps = (0..CHUNK_ROWS).map(|_| if below(200) == 0 { below(3600) * SECOND } else { SECOND }).collect();
+    let mut step = SECOND;
+    let mut drifted = || {
+        step += below(4) - 1;
+        step
+    };
+    let drift = (0..CHUNK_ROWS).map(|_| drifted()).collect();
+    let column = |steps: Vec<i64>| -> ArrayRef {
+        let times = steps.iter().scan(0, |time, step| {
+            *time += step;
+            Some(*time)
+        });
+        Arc::new(TimestampMicrosecondArray::from_iter_values(times))
+    };
+    [("times with gaps", column(gaps)), ("times that drift", column(drift))]
 }
 
 /// Batches until a chunk is full, as one.

@@ -17,6 +17,7 @@ use super::physical::{Integers, Native, Physical, Text, integers};
 use super::run_length;
 use super::shared::open_shared;
 use super::strings;
+use super::tsz;
 use super::{EncodedChunk, EncodedPage, Encoding, VECTOR_ROWS};
 use crate::error::{Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray};
@@ -68,6 +69,8 @@ fn encode_unchecked(values: &ArrayRef) -> Result<EncodedChunk> {
 
 /// What a second choice must save against the first, which reads fastest.
 const SAVING_FACTOR: usize = 2;
+/// Less is not worth a chunk that reads slower.
+const SAVED_BYTES_MIN: usize = 1024;
 
 fn encode_floats(values: &ArrayRef, width: usize) -> EncodedChunk {
     let bytes = |pages: &[EncodedPage]| pages.iter().map(|page| page.bytes.len()).sum::<usize>();
@@ -109,9 +112,19 @@ fn encode_integers(values: &ArrayRef, native: Native) -> Result<EncodedChunk> {
             if run_length::runs(&integers) < runs_wanted {
                 return Ok(chunk(values, Encoding::RunLength, run_length::pages(&integers, nulls)));
             }
-            if let Some(steps) = delta::Encoded::new(&integers)
-                && steps.bytes() < bytes_wanted
+            let steps = delta::Encoded::new(&integers).filter(|steps| steps.bytes() < bytes_wanted);
+            // Patches and streams read slower than steps do: they must be worth it.
+            let bytes_max = match &steps {
+                Some(steps) => (steps.bytes() / 4 * 3).min(steps.bytes().saturating_sub(SAVED_BYTES_MIN)),
+                None => bytes_wanted,
+            };
+            if tsz::may_fit(&integers, bytes_max)
+                && let Some(patched) = tsz::Encoded::new(&integers)
+                && patched.bytes() <= bytes_max
             {
+                return Ok(chunk(values, Encoding::Tsz, patched.pages(nulls)));
+            }
+            if let Some(steps) = steps {
                 return Ok(chunk(values, steps.encoding(), steps.pages(nulls)));
             }
             Ok(chunk(values, Encoding::Packed, packed_pages(&plan, Encoding::Packed, &integers, nulls)))

@@ -18,20 +18,13 @@
 //! steps         a packed section
 //! ```
 
-use super::condition::IntegerTest;
 use super::layout::{PageReader, PageWriter, validity_bytes};
-use super::mask::Mask;
-use super::packed::{Packed, vectors};
+use super::packed::Packed;
 use super::packing::Plan;
+use super::stretches::{STRETCH_ROWS, Stretched, add_up};
 use super::{EncodedPage, Encoding, VECTOR_ROWS};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use std::ops::Range;
-
-/// Below this many wanted rows of a vector, single reads beat decoding them all.
-const SINGLE_READS_MAX: usize = 8;
-
-/// Rows that share a base.
-const STRETCH_ROWS: usize = 256;
 
 /// Where the header has the number of jumps.
 const JUMPS_AT: usize = 12;
@@ -145,11 +138,6 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// Whether all values between `min` and `max` are in `low..=high`.
-fn is_inside(min: i64, max: i64, low: i128, high: i128) -> bool {
-    low <= min.into() && i128::from(max) <= high
-}
-
 /// An opened page.
 #[derive(Debug)]
 pub(crate) struct DeltaPage {
@@ -205,8 +193,9 @@ impl DeltaPage {
         let found = if self.jumps.is_empty() { 0..0 } else { before(rows.start)..before(rows.end) };
         found.map(|jump| (self.jumps[jump] as usize, self.corrections[jump]))
     }
+}
 
-    /// Smallest and largest value of a vector, as far as the page tells.
+impl Stretched for DeltaPage {
     fn bounds(&self, vector: usize) -> (i64, i64) {
         match &self.bounds {
             Bounds::Ascending(lasts) => (self.get(vector * VECTOR_ROWS), lasts[vector]),
@@ -214,7 +203,6 @@ impl DeltaPage {
         }
     }
 
-    /// Values of rows of one vector; the first row begins a stretch.
     fn values(&self, rows: Range<usize>, values: &mut Vec<i64>) {
         values.clear();
         self.steps.decode(rows.clone(), |step| step, values);
@@ -222,17 +210,10 @@ impl DeltaPage {
             let step = &mut values[row - rows.start];
             *step = step.wrapping_add(correction);
         }
-        for (stretch, base) in values.chunks_mut(STRETCH_ROWS).zip(&self.bases[rows.start / STRETCH_ROWS..]) {
-            let mut last = *base;
-            for value in stretch {
-                last = last.wrapping_add(*value);
-                *value = last;
-            }
-        }
+        add_up(values, &self.bases[rows.start / STRETCH_ROWS..]);
     }
 
-    /// One value.
-    pub(crate) fn get(&self, row: usize) -> i64 {
+    fn get(&self, row: usize) -> i64 {
         assert!(row < self.rows);
         let (vector, index) = (row / VECTOR_ROWS, row % VECTOR_ROWS);
         let steps = index / STRETCH_ROWS * STRETCH_ROWS..index + 1;
@@ -243,101 +224,12 @@ impl DeltaPage {
         self.bases[row / STRETCH_ROWS].wrapping_add(self.steps.sum(vector, steps)).wrapping_add(corrections)
     }
 
-    /// Rows of a vector, up to `end` of it, that are below `bound` (or equal to it, with `or_equal`). Only the stretch in
-    /// which the bound lies is decoded.
-    fn rows_below(&self, vector: usize, end: usize, bound: i128, or_equal: bool, values: &mut Vec<i64>) -> usize {
-        let below = |value: i64| i128::from(value) < bound || or_equal && i128::from(value) == bound;
-        let first = vector * VECTOR_ROWS;
-        let bases = &self.bases[first / STRETCH_ROWS..(first + end).div_ceil(STRETCH_ROWS)];
-        // A base is the last value of the stretch before it.
-        let stretch = bases[1..].partition_point(|&last| below(last)) * STRETCH_ROWS;
-        self.values(first + stretch..first + end.min(stretch + STRETCH_ROWS), values);
-        stretch + values.partition_point(|&value| below(value))
+    fn ascends(&self, _vector: usize) -> bool {
+        matches!(self.bounds, Bounds::Ascending(_))
     }
 
-    /// Appends `map` of rows `range`, or of those alive in `mask`.
-    pub(crate) fn read<T>(
-        &self,
-        range: Range<usize>,
-        mask: Option<(&Mask, usize)>,
-        map: impl Fn(i64) -> T,
-        out: &mut Vec<T>,
-    ) {
-        if range.len() == 1 && mask.is_none() {
-            out.push(map(self.get(range.start)));
-            return;
-        }
-        let start = range.start;
-        let mut values = Vec::with_capacity(VECTOR_ROWS);
-        let mut indices = [0u16; VECTOR_ROWS];
-        for (vector, rows) in vectors(range) {
-            let first = vector * VECTOR_ROWS;
-            // Steps are added up from the beginning of the stretch of the first wanted row.
-            let stretch = |row: usize| row / STRETCH_ROWS * STRETCH_ROWS;
-            let Some((mask, at)) = mask else {
-                let from = stretch(rows.start);
-                self.values(first + from..first + rows.end, &mut values);
-                out.extend(values[rows.start - from..].iter().map(|&value| map(value)));
-                continue;
-            };
-            let mask_at = at + first + rows.start - start;
-            if mask.is_dense(mask_at, rows.len()) {
-                let from = stretch(rows.start);
-                self.values(first + from..first + rows.end, &mut values);
-                let values = &values[rows.start - from..];
-                mask.runs(mask_at, rows.len(), |run| out.extend(values[run].iter().map(|&value| map(value))));
-                continue;
-            }
-            let count = mask.indices(mask_at, rows.len(), &mut indices);
-            let wanted = indices[..count].iter().map(|&index| rows.start + usize::from(index));
-            if count <= SINGLE_READS_MAX {
-                out.extend(wanted.map(|row| map(self.get(first + row))));
-            } else {
-                let (from, to) = (stretch(rows.start + usize::from(indices[0])), indices[count - 1]);
-                self.values(first + from..first + rows.start + usize::from(to) + 1, &mut values);
-                out.extend(wanted.map(|row| map(values[row - from])));
-            }
-        }
-    }
-
-    /// Kills in `mask` the rows of `range` that fail.
-    pub(crate) fn filter(&self, test: &IntegerTest, range: Range<usize>, mask: &mut Mask, at: usize) {
-        let start = range.start;
-        let mut values = Vec::with_capacity(VECTOR_ROWS);
-        for (vector, rows) in vectors(range) {
-            let mask_at = at + vector * VECTOR_ROWS + rows.start - start;
-            if !mask.any(mask_at, rows.len()) {
-                continue;
-            }
-            let (min, max) = self.bounds(vector);
-            if !test.may_match(min.into(), max.into()) {
-                mask.clear(mask_at, rows.len());
-                continue;
-            }
-            let ascends = matches!(self.bounds, Bounds::Ascending(_));
-            if let IntegerTest::Range { low, high, negated } = *test
-                && (ascends || is_inside(min, max, low, high))
-            {
-                if !ascends {
-                    if negated {
-                        mask.clear(mask_at, rows.len());
-                    }
-                    continue;
-                }
-                let in_rows = |row: usize| row.clamp(rows.start, rows.end) - rows.start;
-                let from = in_rows(self.rows_below(vector, rows.end, low, false, &mut values));
-                let to = in_rows(self.rows_below(vector, rows.end, high, true, &mut values)).max(from);
-                if negated {
-                    mask.clear(mask_at + from, to - from);
-                } else {
-                    mask.clear(mask_at, from);
-                    mask.clear(mask_at + to, rows.len() - to);
-                }
-            } else {
-                self.values(vector * VECTOR_ROWS..vector * VECTOR_ROWS + rows.end, &mut values);
-                let values = &values[rows];
-                super::plain::filter_rows(values.len(), mask, mask_at, |row| test.passes_narrow(values[row]));
-            }
-        }
+    /// A base is the last value of the stretch before it.
+    fn floor(&self, row: usize) -> i64 {
+        self.bases[row / STRETCH_ROWS]
     }
 }

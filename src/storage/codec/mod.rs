@@ -19,6 +19,9 @@
 //! 3. [`Page::select`] appends the rows still alive to a [`ColumnBuilder`]: a few of a vector are read one by one, many by
 //!    unpacking the vector. [`Page::decode`] and [`Page::value`] are the two ends of that.
 //!
+//! Integers that are kept as steps share their reading (`stretches.rs`), however the steps themselves are kept: packed
+//! (`delta.rs`), or packed with patches or in streams, each vector as it is smallest (`tsz.rs`).
+//!
 //! Strings leave as views: into the dictionary's own pages, or into a buffer the decoder fills once per batch.
 //!
 //! # What must hold
@@ -41,7 +44,12 @@ mod block;
 mod frame;
 mod packing;
 mod packed;
+mod stretches;
 mod delta;
+mod patches;
+mod tsz_stream;
+mod tsz_form;
+mod tsz;
 mod run_length;
 mod bits;
 mod float;
@@ -101,6 +109,8 @@ pub enum Encoding {
     Steps = 12,
     /// Floats XORed with the one before.
     Gorilla = 13,
+    /// Delta of integers, most of them alike: packed with patches, or tsz-compress streams of them or of their changes.
+    Tsz = 14,
 }
 
 impl Encoding {
@@ -120,6 +130,7 @@ impl Encoding {
             11 => Encoding::Alp,
             12 => Encoding::Steps,
             13 => Encoding::Gorilla,
+            14 => Encoding::Tsz,
             _ => return None,
         })
     }
@@ -140,6 +151,7 @@ impl Encoding {
             Encoding::Alp => "alp",
             Encoding::Steps => "steps",
             Encoding::Gorilla => "gorilla",
+            Encoding::Tsz => "tsz",
         }
     }
 }

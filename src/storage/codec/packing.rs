@@ -50,12 +50,27 @@ impl<F: Frame> Plan<F> {
     /// Vectors, from `start` on, that fit a page with `overhead` bytes besides the section and `vector_overhead` bytes more for
     /// each vector; at least one.
     pub(crate) fn vectors_per_page(&self, start: usize, overhead: usize, vector_overhead: usize) -> usize {
+        self.vectors_that_fit(start, overhead, |_| vector_overhead)
+    }
+
+    /// As [`Plan::vectors_per_page`], where vectors differ in what they have besides.
+    pub(crate) fn vectors_that_fit(
+        &self,
+        start: usize,
+        overhead: usize,
+        vector_overhead: impl Fn(usize) -> usize,
+    ) -> usize {
         let mut bytes = HEADER_BYTES + overhead + 6 * PIECE_ALIGNMENT;
-        let fit = self.vectors[start..].iter().take_while(|vector| {
-            bytes += self.vector_bytes(vector) + vector_overhead;
+        let fit = self.vectors.iter().enumerate().skip(start).take_while(|(number, vector)| {
+            bytes += self.vector_bytes(vector) + vector_overhead(*number);
             bytes <= PAGE_BYTES_MAX
         });
         fit.count().max(1)
+    }
+
+    /// The greatest common divisor of all distances.
+    pub(crate) fn divisor(&self) -> u64 {
+        self.divisor
     }
 
     /// Number of vectors.
@@ -158,14 +173,15 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
 
 /// Division of multiples of a constant: shift out its powers of two, then multiply by the inverse of the odd rest
 /// modulo 2^64 (Granlund and Montgomery 1994, "Division by invariant integers using multiplication", section 9).
-struct ExactDivision {
+pub(crate) struct ExactDivision {
     shift: u32,
     inverse: u64,
     quotient_max: u64,
 }
 
 impl ExactDivision {
-    fn new(divisor: u64) -> ExactDivision {
+    /// By `divisor`, which is not 0.
+    pub(crate) fn new(divisor: u64) -> ExactDivision {
         let shift = divisor.trailing_zeros();
         let odd = divisor >> shift;
         // Newton's iteration doubles the correct low bits; an odd number is its own inverse modulo 8.
@@ -182,8 +198,9 @@ impl ExactDivision {
         number.wrapping_mul(self.inverse).rotate_right(self.shift) <= self.quotient_max
     }
 
+    /// The quotient of a multiple.
     #[inline(always)]
-    fn divide(&self, multiple: u64) -> u64 {
+    pub(crate) fn divide(&self, multiple: u64) -> u64 {
         (multiple >> self.shift).wrapping_mul(self.inverse)
     }
 }

@@ -17,7 +17,9 @@ use super::packed::Packed;
 use super::physical::{Native, Physical, UNSIGNED_SHIFT};
 use super::run_length::RunLengthPage;
 use super::shared::Shared;
+use super::stretches::Stretched;
 use super::strings;
+use super::tsz::TszPage;
 use super::{Encoding, PAGE_BYTES_MAX};
 use crate::error::{Error, Result};
 use arrow::array::{Array, ArrayRef};
@@ -52,6 +54,8 @@ enum Body {
     Wide(Packed<i128>),
     /// Integers by steps; the number as for `Narrow`.
     Delta(DeltaPage, u64),
+    /// Integers by steps, each vector in its form; the number as for `Narrow`.
+    Tsz(TszPage, u64),
     /// Runs of integers; the number as for `Narrow`.
     RunLength(RunLengthPage, u64),
     /// Floats as integers, of 32 and of 64 bits.
@@ -107,6 +111,9 @@ impl Page {
             }
             (Encoding::Steps, Physical::Integer(native)) => {
                 Body::Delta(DeltaPage::open_any(&mut reader, rows)?, decoding_shift(native))
+            }
+            (Encoding::Tsz, Physical::Integer(native)) => {
+                Body::Tsz(TszPage::open(&mut reader, rows)?, decoding_shift(native))
             }
             (Encoding::RunLength, Physical::Integer(native)) => {
                 Body::RunLength(RunLengthPage::open(&mut reader, rows)?, decoding_shift(native))
@@ -168,6 +175,7 @@ impl Page {
                     (Body::Narrow(packed, _), Test::Integer(test)) => packed.filter(test, range, mask, at),
                     (Body::Wide(packed), Test::Integer(test)) => packed.filter(test, range, mask, at),
                     (Body::Delta(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
+                    (Body::Tsz(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
                     (Body::RunLength(page, _), Test::Integer(test)) => page.filter(test, range, mask, at),
                     (Body::Alp32(page), Test::Integer(test)) => page.filter::<f32>(test, range, mask, at),
                     (Body::Alp64(page), Test::Integer(test)) => page.filter::<f64>(test, range, mask, at),
@@ -222,7 +230,8 @@ impl Page {
                     read_target(packed, range.clone(), mask, 0, out);
                 }
             }
-            Body::Delta(page, shift) => read_delta(page, range.clone(), mask, *shift, out.values()),
+            Body::Delta(page, shift) => read_steps(page, range.clone(), mask, *shift, out.values()),
+            Body::Tsz(page, shift) => read_steps(page, range.clone(), mask, *shift, out.values()),
             Body::RunLength(page, shift) => read_runs(page, range.clone(), mask, *shift, out.values()),
             Body::Alp32(page) => {
                 if let Values::W4(out) = out.values() {
@@ -305,7 +314,7 @@ fn read_target<F: Frame, T: Target<F>>(
     }
 }
 
-fn read_delta(page: &DeltaPage, range: Range<usize>, mask: Option<(&Mask, usize)>, shift: u64, out: &mut Values) {
+fn read_steps(page: &impl Stretched, range: Range<usize>, mask: Option<(&Mask, usize)>, shift: u64, out: &mut Values) {
     if range.len() == 1 && mask.is_none() {
         let value = page.get(range.start).plus(shift);
         return with_fixed!(out, out => out.push(Target::from_frame(value)));

@@ -44,9 +44,17 @@ pub(super) enum Shape {
     Outliers,
     /// Times of one series after another, a little uneven.
     Series,
+    /// Regular times with gaps, some of them late.
+    Gaps,
+    /// Steps that grow and shrink by little.
+    Drift,
+    /// Steps that differ by little, at times by more.
+    Restless,
+    /// Steps of all sizes, some of them alike.
+    Bursts,
 }
 
-pub(super) const SHAPES: [Shape; 10] = [
+pub(super) const SHAPES: [Shape; 14] = [
     Shape::Constant,
     Shape::Small,
     Shape::Scaled,
@@ -57,11 +65,16 @@ pub(super) const SHAPES: [Shape; 10] = [
     Shape::Extremes,
     Shape::Outliers,
     Shape::Series,
+    Shape::Gaps,
+    Shape::Drift,
+    Shape::Restless,
+    Shape::Bursts,
 ];
 
 impl Shape {
     pub(super) fn values(self, rows: usize, random: &mut fastrand::Rng) -> Vec<i64> {
         let mut last = random.i64(-1000..1000);
+        let mut step = 1000;
         let mut next = |row: usize| match self {
             Shape::Constant => 42,
             Shape::Small => random.i64(-5..100),
@@ -73,6 +86,27 @@ impl Shape {
             Shape::Sequence => row as i64 * 4 + 17,
             Shape::Series => {
                 last = if row.is_multiple_of(700) { random.i64(0..1000) } else { last + 1000 + random.i64(0..3) };
+                last
+            }
+            Shape::Gaps => {
+                last += if random.u32(..200) == 0 { random.i64(1..5000) * 1000 } else { 1000 };
+                if random.u32(..100) == 0 { last - random.i64(0..3_000_000) } else { last }
+            }
+            Shape::Drift => {
+                step += random.i64(-1..=2);
+                last += step;
+                last
+            }
+            Shape::Restless => {
+                last += 1000 + if row % 180 < 150 { random.i64(0..8) } else { random.i64(0..500) };
+                last
+            }
+            Shape::Bursts => {
+                if random.u32(..40) == 0 {
+                    let bits = random.u32(..60);
+                    step = random.i64(..=1 << bits);
+                }
+                last = last.wrapping_add(step);
                 last
             }
             Shape::Runs => {

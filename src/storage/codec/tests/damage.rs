@@ -5,7 +5,7 @@
 
 use super::columns::*;
 use crate::codec::layout::aligned;
-use crate::codec::{BoundPredicate, ColumnBuilder, EncodedChunk, Mask, Page, encode_chunk, open_shared};
+use crate::codec::{BoundPredicate, ColumnBuilder, EncodedChunk, Encoding, Mask, Page, encode_chunk, open_shared};
 use crate::predicate::{CompareOp, Predicate};
 use arrow::array::*;
 use arrow::datatypes::DataType;
@@ -29,6 +29,10 @@ fn columns(random: &mut fastrand::Rng) -> Vec<ArrayRef> {
         integers(&DataType::Int64, Shape::Sorted, Nulls::Rare, 5000, random),
         integers(&DataType::Int64, Shape::Sequence, Nulls::None, 5000, random),
         integers(&DataType::Int64, Shape::Series, Nulls::None, 9000, random),
+        integers(&DataType::Int64, Shape::Gaps, Nulls::None, 9000, random),
+        integers(&DataType::Int64, Shape::Drift, Nulls::Rare, 5000, random),
+        integers(&DataType::Int32, Shape::Restless, Nulls::None, 5000, random),
+        integers(&DataType::UInt64, Shape::Bursts, Nulls::None, 5000, random),
         integers(&DataType::Int64, Shape::Runs, Nulls::Rare, 9000, random),
         strings(&DataType::Utf8View, Words::Few, Nulls::Some, 2500, random),
         strings(&DataType::Utf8View, Words::FewLong, Nulls::None, 9000, random),
@@ -69,6 +73,7 @@ fn damaged_pages_never_leave_their_bounds() {
         "packed",
         "delta",
         "steps",
+        "tsz",
         "run-length",
         "dictionary",
         "fsst",
@@ -76,6 +81,7 @@ fn damaged_pages_never_leave_their_bounds() {
         "bits",
         "float",
         "alp",
+        "gorilla",
         "arrow",
     ];
     for name in names {
@@ -173,8 +179,7 @@ fn pages_of_another_column_are_refused() {
         let open =
             |data_type, encoding, rows| Page::open(data_type, encoding, rows, aligned(&page.bytes), Some(&shared));
         assert!(open(values.data_type(), chunk.encoding, page.rows + 1).is_err());
-        for tag in 1..=11 {
-            let encoding = crate::codec::Encoding::from_tag(tag).unwrap();
+        for encoding in (1..=u8::MAX).map_while(Encoding::from_tag) {
             assert_eq!(open(values.data_type(), encoding, page.rows).is_ok(), encoding == chunk.encoding);
         }
         for other in &all {

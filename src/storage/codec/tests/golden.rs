@@ -39,6 +39,7 @@ fn cases() -> Vec<(&'static str, ArrayRef)> {
         ),
         ("delta", Arc::new(Int64Array::from_iter_values((0..rows).map(steps)))),
         ("steps", Arc::new(Int64Array::from_iter_values((0..rows).map(|row| steps(row % 900) - 1_000_000)))),
+        ("tsz", Arc::new(TimestampMicrosecondArray::from_iter_values(tsz()))),
         ("run-length", Arc::new(Date32Array::from_iter_values((0..rows).map(|row| (row / 300 * 97 % 1000) as i32)))),
         (
             "dictionary",
@@ -78,6 +79,23 @@ fn cases() -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
+/// Times of four vectors: regular with gaps, of steps that differ by little, by more at times, of steps that grow, and regular.
+fn tsz() -> Vec<i64> {
+    let step = |row: usize| match row {
+        0..1024 => 1_000_000 + if row % 300 == 299 { row as i64 * 1_000_000 } else { (row % 2) as i64 * 1000 },
+        1024..2048 if row % 180 < 150 => 1_000_000 + (row * 5 % 8) as i64 * 1000,
+        1024..2048 => 1_000_000 + (row * row * 7919 % 120) as i64 * 1000,
+        2048..3072 => (row * 50 + row * row % 3) as i64 * 1000,
+        _ => 1_000_000,
+    };
+    let mut time = 1_700_000_000_000_000;
+    let mut next = |row: usize| {
+        time += step(row);
+        time
+    };
+    (0..3078).map(&mut next).collect()
+}
+
 fn dump(name: &str, chunk: &EncodedChunk) -> String {
     let mut text = format!("== {name}: {}\n", chunk.encoding.name());
     let rows = chunk.pages.iter().map(|page| Some(page.rows));
@@ -104,7 +122,7 @@ fn bytes_on_disk_are_the_golden_ones() {
         seen.insert(chunk.encoding.name());
         text += &dump(name, &chunk);
     }
-    assert_eq!(seen.len(), 13, "an encoding is missing: {seen:?}");
+    assert_eq!(seen.len(), 14, "an encoding is missing: {seen:?}");
     if std::env::var_os("LIGHTNING_REGENERATE").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/codec/tests/golden.txt");
         std::fs::write(path, &text).unwrap();
@@ -124,7 +142,7 @@ fn golden_bytes_are_read() {
         let (head, body) = section.split_once('\n').unwrap();
         let (golden_name, encoding) = head.split_once(": ").unwrap();
         assert_eq!(golden_name, name);
-        let encoding = (1..=13).filter_map(Encoding::from_tag).find(|e| e.name() == encoding).unwrap();
+        let encoding = (1..=14).filter_map(Encoding::from_tag).find(|e| e.name() == encoding).unwrap();
         let mut shared: Vec<Vec<u8>> = Vec::new();
         let mut pages: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut in_shared = false;

@@ -74,7 +74,7 @@ fn integers_are_read_back() {
             }
         }
     }
-    for name in ["constant", "packed", "delta", "steps", "run-length"] {
+    for name in ["constant", "packed", "delta", "steps", "tsz", "run-length"] {
         assert!(seen.contains(name), "{name} is not among {seen:?}");
     }
 }
@@ -83,7 +83,16 @@ fn integers_are_read_back() {
 fn sizes_around_a_vector_are_read_back() {
     let mut random = fastrand::Rng::with_seed(2);
     for rows in SIZES.into_iter().chain([122_880]) {
-        for shape in [Shape::Small, Shape::Sorted, Shape::Wide, Shape::Runs, Shape::Series] {
+        for shape in [
+            Shape::Small,
+            Shape::Sorted,
+            Shape::Wide,
+            Shape::Runs,
+            Shape::Series,
+            Shape::Gaps,
+            Shape::Drift,
+            Shape::Bursts,
+        ] {
             check(&integers(&DataType::Int64, shape, Nulls::None, rows, &mut random), &mut random);
             check(&integers(&DataType::Int32, shape, Nulls::Rare, rows, &mut random), &mut random);
         }
@@ -161,6 +170,67 @@ fn decimals_in_doubles_have_no_exceptions() {
         assert_eq!(chunk.encoding, Encoding::Alp);
         // Of 31 bits each; an exception would take 96.
         assert!(bytes * 8 < values.len() * 32, "{digits} digits: {bytes} bytes");
+    }
+}
+
+const SECOND: i64 = 1_000_000;
+
+/// The times that `step` leads to, one a row.
+fn times(mut step: impl FnMut(usize, &mut fastrand::Rng) -> i64) -> ArrayRef {
+    let mut random = fastrand::Rng::with_seed(10);
+    let mut time = 1_700_000_000_000_000;
+    let mut next = |row: usize| {
+        time += step(row, &mut random);
+        time
+    };
+    Arc::new(TimestampMicrosecondArray::from_iter_values((0..122_880).map(&mut next)))
+}
+
+/// A step of a second or, once in so many rows, of up to an hour.
+fn gap(one_in: u32, random: &mut fastrand::Rng) -> i64 {
+    if random.u32(..one_in) == 0 { random.i64(SECOND..3600 * SECOND) } else { SECOND }
+}
+
+#[test]
+fn gaps_late_rows_and_bursts_take_a_few_bytes_each() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut lateness = 0;
+    let late = times(|_, random| {
+        let before = lateness;
+        lateness = if random.u32(..100) == 0 { random.i64(0..5 * SECOND) } else { 0 };
+        SECOND + before - lateness
+    });
+    let bursts = |row: usize, random: &mut fastrand::Rng| if row.is_multiple_of(50) { gap(1, random) } else { 1000 };
+    let of_hosts = |row: usize, random: &mut fastrand::Rng| {
+        if row.is_multiple_of(3600) { -3600 * SECOND } else { gap(1000, random) }
+    };
+    let cases = [
+        ("a gap in 2,000", times(|_, random| gap(2000, random)), 10_000),
+        ("a gap in 200", times(|_, random| gap(200, random)), 15_000),
+        ("one in 100 is late", late, 25_000),
+        ("bursts of 50", times(bursts), 30_000),
+        ("hosts one after another", times(of_hosts), 11_000),
+    ];
+    for (what, values, bytes_max) in cases {
+        let chunk = encode_chunk(&values).unwrap();
+        let bytes: usize = chunk.pages.iter().map(|page| page.bytes.len()).sum();
+        assert_eq!(chunk.encoding, Encoding::Tsz, "{what}");
+        assert!(bytes <= bytes_max, "{what}: {bytes} bytes");
+        check(&values, &mut random);
+    }
+}
+
+#[test]
+fn times_without_outliers_keep_what_reads_faster() {
+    let of_series = |row: usize, _: &mut fastrand::Rng| if row.is_multiple_of(3600) { -3600 * SECOND } else { SECOND };
+    let cases = [
+        ("regular", times(|_, _| SECOND), Encoding::Delta),
+        ("regular, of series", times(of_series), Encoding::Steps),
+        ("even jitter", times(|_, random| SECOND + random.i64(-500..500)), Encoding::Delta),
+        ("random events", times(|_, random| random.i64(0..2 * SECOND)), Encoding::Packed),
+    ];
+    for (what, values, encoding) in cases {
+        assert_eq!(encode_chunk(&values).unwrap().encoding, encoding, "{what}");
     }
 }
 
