@@ -115,7 +115,7 @@ fn encode_integers(values: &ArrayRef, native: Native) -> Result<EncodedChunk> {
             let steps = delta::Encoded::new(&integers).filter(|steps| steps.bytes() < bytes_wanted);
             // Patches and streams read slower than steps do: they must be worth it.
             let bytes_max = match &steps {
-                Some(steps) => (steps.bytes() / 4 * 3).min(steps.bytes().saturating_sub(SAVED_BYTES_MIN)),
+                Some(steps) => (steps.bytes() / SAVING_FACTOR).min(steps.bytes().saturating_sub(SAVED_BYTES_MIN)),
                 None => bytes_wanted,
             };
             if tsz::may_fit(&integers, bytes_max)
