@@ -28,7 +28,6 @@ fn batch(start: i64, end: i64) -> RecordBatch {
     let names = ["a", "b", "c", "a series of a long name", "another series of a long name", "", "ü"];
     let value = |row: i64| match row % 23 {
         0 => None,
-        1 => Some(f64::NAN),
         _ => Some((row * 31 % 1000) as f64 / 4.0),
     };
     let columns: Vec<ArrayRef> = vec![
