@@ -230,7 +230,7 @@ async fn literals(run: &Run, target: &Target, shape: &Shape, rows: &[Vec<Cell<'_
     if rows.iter().any(|row| row.len() != width) {
         return Err(Error::new(SYNTAX_ERROR, "VALUES lists must all be the same length"));
     }
-    check_width(target, width, run.parsed.position_of("values"))?;
+    check_width(target, width, || run.parsed.position_of("values"))?;
     let mut filled: Vec<Option<ArrayRef>> = vec![None; target.table.columns.len()];
     let now = ColumnBuilder::one(types::TIMESTAMPTZ, Some("now"), InputOptions { zone: run.session.zone() })?;
     for (index, column) in target.columns.iter().take(width).enumerate() {
@@ -240,15 +240,19 @@ async fn literals(run: &Run, target: &Target, shape: &Shape, rows: &[Vec<Cell<'_
     complete(run, target, shape, filled, rows.len()).await
 }
 
-fn check_width(target: &Target, width: usize, position: Option<usize>) -> Result<()> {
+fn check_width(target: &Target, width: usize, position: impl Fn() -> Option<usize>) -> Result<()> {
     let wanted = target.columns.len();
     if width > wanted {
-        return Err(Error::new(SYNTAX_ERROR, "INSERT has more expressions than target columns").with_position(position));
+        return Err(
+            Error::new(SYNTAX_ERROR, "INSERT has more expressions than target columns").with_position(position())
+        );
     }
     // Without a column list, columns at the end may be left out.
     let implicit = target.columns.iter().copied().eq(0..target.table.columns.len());
     if width < wanted && !implicit {
-        return Err(Error::new(SYNTAX_ERROR, "INSERT has more target columns than expressions").with_position(position));
+        return Err(
+            Error::new(SYNTAX_ERROR, "INSERT has more target columns than expressions").with_position(position())
+        );
     }
     Ok(())
 }
@@ -434,7 +438,7 @@ impl Incoming {
         let query = with_defaults(target, query)?;
         let plan = bind(named_query_plan(&state, &query).await?, run, None)?;
         let width = plan.schema().fields().len();
-        check_width(target, width, None)?;
+        check_width(target, width, || None)?;
         let sources = sources(&state, &plan)?;
         for (source, column) in sources.iter().zip(&target.columns) {
             shape.check(*column, source)?;
@@ -620,7 +624,7 @@ async fn infer_parameters(run: &Run, insert: &Insert, types: &mut [Option<PgType
     let Some(query) = insert.source.as_deref() else { return Ok(()) };
     if let SetExpr::Values(values) = query.body.as_ref() {
         for row in &values.rows {
-            check_width(&target, row.content.len(), None)?;
+            check_width(&target, row.content.len(), || None)?;
             for (expr, column) in row.content.iter().zip(&target.columns) {
                 if let Some(Cell::Parameter(index)) = cell(expr)
                     && let Some(slot @ None) = types.get_mut(index)

@@ -71,7 +71,7 @@ pub(crate) use choose::distinct_strings;
 pub use choose::encode_chunk;
 pub use mask::Mask;
 pub use page::Page;
-pub(crate) use physical::{Integers, Physical, integers};
+pub(crate) use physical::{Integers, Native, Physical, integer_at, integers};
 pub use shared::{Shared, open_shared};
 
 /// Rows of a vector, the unit of bit-packing and of min/max inside a page.

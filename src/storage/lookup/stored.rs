@@ -1,14 +1,15 @@
 //! Keys in a block of a segment.
 
 use super::value::KeyValue;
-use crate::codec::ColumnBuilder;
+use crate::codec::{ColumnBuilder, Integers, Native, Physical, integer_at, integers};
 use crate::error::Result;
 use crate::key::{EncodedKeys, KeyEncoder};
 use crate::segment::{ChunkPlace, ChunkReader, ColumnBlock, ZONE_ROWS};
 use crate::table::Table;
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 /// With no more wanted keys in a zone, they are searched for one by one.
@@ -27,6 +28,8 @@ pub(super) struct StoredSearch<'a> {
     encoder: &'a KeyEncoder,
     chunks: Vec<ChunkReader>,
     values: Vec<ColumnBuilder>,
+    /// Smallest and largest value of key columns of integers, by number within the key.
+    bounds: Vec<(usize, Native, RangeInclusive<i128>)>,
 }
 
 impl<'a> StoredSearch<'a> {
@@ -36,12 +39,40 @@ impl<'a> StoredSearch<'a> {
         let chunk = |&column: &usize| block.chunk(&footer, ChunkPlace::Column(column));
         let chunks = table.key.iter().map(chunk).collect::<Result<Vec<_>>>()?;
         let value = |&column: &usize| ColumnBuilder::new(table.schema.field(column).data_type(), 1);
-        Ok(StoredSearch { block, encoder, chunks, values: table.key.iter().map(value).collect() })
+        let bound = |(number, &column): (usize, &usize)| {
+            let Physical::Integer(native) = Physical::of(table.schema.field(column).data_type()) else { return None };
+            let bounds = &footer.columns[column].bounds;
+            let (min, max) = bounds.min.as_ref().zip(bounds.max.as_ref())?;
+            Some((number, native, integer_at(min, native, 0)..=integer_at(max, native, 0)))
+        };
+        // The first column is what the block was chosen by. NULLs are within no bounds.
+        let has_nulls = |&column: &usize| footer.columns[column].nulls > 0;
+        let bounds = match table.key.iter().any(has_nulls) {
+            false => table.key.iter().enumerate().skip(1).filter_map(bound).collect(),
+            true => Vec::new(),
+        };
+        Ok(StoredSearch { block, encoder, chunks, values: table.key.iter().map(value).collect(), bounds })
+    }
+
+    /// Those of `keys` of which every column is within the bounds of the block: new times of many series are in none of the old blocks, though each of these has
+    /// every series.
+    fn within_bounds<'k>(&self, wanted: Wanted<'_>, keys: &'k [u32]) -> Cow<'k, [u32]> {
+        let mut left = Cow::Borrowed(keys);
+        for (number, native, bounds) in &self.bounds {
+            let data = wanted.columns[*number].to_data();
+            let Integers::Narrow(values) = integers(&data, *native) else { continue };
+            let is_within = |key: u32| bounds.contains(&i128::from(values[key as usize]));
+            if !left.iter().all(|&key| is_within(key)) {
+                left = left.iter().copied().filter(|&key| is_within(key)).collect();
+            }
+        }
+        left
     }
 
     /// Calls `found` with the number of each key of `keys` that is there, and its row. `keys` are numbers of wanted keys, in key order.
     pub(super) fn find(&mut self, wanted: Wanted<'_>, keys: &[u32], mut found: impl FnMut(u32, usize)) -> Result<()> {
-        let mut rest = keys;
+        let keys = self.within_bounds(wanted, keys);
+        let mut rest = keys.as_ref();
         while let Some(&key) = rest.first() {
             let rows = self.rows_around(wanted.bytes.get(key as usize))?;
             // Zones from which more keys are wanted.
