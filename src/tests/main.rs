@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod command;
+mod demo;
 mod embedded;
 mod http;
 mod http_client;
