@@ -1,8 +1,9 @@
 //! Continuous aggregates, brought up to date.
 
 use super::schedule::Job;
-use super::session::{open, quoted, run as run_in};
+use super::session::{open, run as run_in};
 use crate::error::Result;
+use crate::extension::quoted;
 use crate::instance::Instance;
 use crate::text::interval::{interval, length_us};
 use std::sync::Arc;

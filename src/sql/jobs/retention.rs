@@ -4,11 +4,13 @@
 //! is too old. Of other tables rows go one by one.
 
 use super::schedule::Job;
-use super::session::{open, quoted, run as run_in};
+use super::session::{open, run as run_in};
 use crate::aggregates::expire;
 use crate::error::{Error, Result};
+use crate::extension::quoted;
 use crate::instance::Instance;
 use crate::sqlstate::DATETIME_FIELD_OVERFLOW;
+use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::interval::{interval, length_us};
 use crate::types;
 use arrow::array::AsArray;
@@ -98,7 +100,7 @@ fn bound(instance: &Instance, table: &Table, now: SystemTime) -> Result<Option<D
     let definition = instance.engine().snapshot().table(table.storage_table())?.definition;
     let Some(by) = definition.partition else { return Ok(Some(exact)) };
     let data_type = definition.schema.field(by.column).data_type();
-    let unit = if *data_type == DataType::Date32 { 86_400_000_000 } else { 1 };
+    let unit = if *data_type == DataType::Date32 { MICROS_PER_DAY } else { 1 };
     let value = exact.timestamp_micros().div_euclid(unit);
     let start = by.start(by.partition_of(value, data_type), data_type);
     Ok(start.and_then(|start| DateTime::from_timestamp_micros(start.checked_mul(unit)?)))

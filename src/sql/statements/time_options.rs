@@ -4,13 +4,12 @@ use super::target::folded;
 use crate::error::{Error, Result};
 use crate::parser::parameters::Change;
 use crate::sqlstate::{DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE, UNDEFINED_COLUMN};
+use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::interval::{interval, length_us};
 use crate::types;
 use datafusion::sql::sqlparser::ast::{CreateTableOptions, Expr, SqlOption, UnaryOperator, Value};
 use lightning_catalog::{NewColumn, Oid, Table, TimeOptions};
 use lightning_storage::{PartitionBy, PartitionWidth};
-
-const DAY_US: i64 = 86_400_000_000;
 
 /// What the options of a table say.
 #[derive(Debug, Default)]
@@ -106,9 +105,9 @@ fn check_retention(kind: Kind, text: &str, width: Option<PartitionWidth>) -> Res
     let kept_us = length_us(&kept).filter(|us| *us > 0);
     let kept_us = kept_us.ok_or_else(|| invalid(format!("retention must be positive: \"{text}\"")))?;
     let partition_us = match width {
-        Some(PartitionWidth::Values(width)) if kind == Kind::Date => width.saturating_mul(DAY_US),
+        Some(PartitionWidth::Values(width)) if kind == Kind::Date => width.saturating_mul(MICROS_PER_DAY),
         Some(PartitionWidth::Values(width)) => width,
-        Some(PartitionWidth::Months(months)) => i64::from(months) * 30 * DAY_US,
+        Some(PartitionWidth::Months(months)) => i64::from(months) * 30 * MICROS_PER_DAY,
         None => 0,
     };
     if kept_us < partition_us {
@@ -155,8 +154,8 @@ impl Kind {
         }
         let us = length_us(&width).filter(|us| *us > 0).ok_or_else(not_positive)?;
         match self {
-            Kind::Date if us % DAY_US != 0 => Err(invalid("partition_by of dates is whole days")),
-            Kind::Date => Ok(PartitionWidth::Values(us / DAY_US)),
+            Kind::Date if us % MICROS_PER_DAY != 0 => Err(invalid("partition_by of dates is whole days")),
+            Kind::Date => Ok(PartitionWidth::Values(us / MICROS_PER_DAY)),
             _ => Ok(PartitionWidth::Values(us)),
         }
     }

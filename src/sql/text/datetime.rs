@@ -3,12 +3,12 @@
 //! Values are Arrow's: days since 1970, microseconds since midnight or since 1970. ISO forms take a short path that makes no
 //! allocation, since COPY reads millions of them.
 
+use super::calendar::MICROS_PER_DAY;
 use crate::error::{Error, Result};
 use crate::sqlstate::{DATETIME_FIELD_OVERFLOW, INVALID_PARAMETER_VALUE, invalid_input};
 use arrow::array::timezone::Tz;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 fn out_of_range(text: &str) -> Error {
