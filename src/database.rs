@@ -109,7 +109,13 @@ impl OpenOptions {
 
     /// A new database in memory, gone with its last handle.
     pub fn memory(self) -> Result<Database> {
-        let engine = self.engine(Arc::new(MemoryVfs::new()), Path::new("/memory"))?;
+        self.open_on(Arc::new(MemoryVfs::new()), Path::new("/memory"))
+    }
+
+    /// Opens or creates the database that another file system has, for tests of failures; not stable.
+    #[doc(hidden)]
+    pub fn open_on(self, vfs: Arc<dyn Vfs>, path: &Path) -> Result<Database> {
+        let engine = self.engine(vfs, path)?;
         self.start(engine, None)
     }
 

@@ -60,6 +60,7 @@ mod sql_command;
 mod progress;
 mod shell_command;
 mod line_editor;
+mod demo;
 mod shell;
 mod serve;
 mod verify;

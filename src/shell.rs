@@ -6,6 +6,7 @@
 
 use crate::client::{Client, Done};
 use crate::database::Database;
+use crate::demo;
 use crate::line_editor::{Input, LineEditor};
 use crate::output::{Failure, Format};
 use crate::progress::{ClearOnWrite, Progress};
@@ -15,7 +16,7 @@ use crate::shell_command::{self, ShellCommand};
 use crate::table::{Bounds, screen_width};
 use lightning_sql::{Error, Result, SqlState, TransactionStatus};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -91,13 +92,12 @@ impl Shell {
         }
     }
 
-    /// Names of tables and views, for completion; none when they cannot be had just now.
+    /// Names of tables and views, as they are to be written, for completion; none when they cannot be had just now.
     fn names(&self) -> Vec<String> {
         if self.client.transaction_status() == TransactionStatus::Failed {
             return Vec::new();
         }
-        let sql = "SELECT table_name FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')";
-        let rows = self.client.rows(sql).unwrap_or_default();
+        let rows = self.client.rows(NAMES).unwrap_or_default();
         rows.into_iter().filter_map(|mut row| row.pop().flatten()).collect()
     }
 
@@ -145,34 +145,40 @@ impl Shell {
     fn run_statement(&mut self, statement: &ScriptStatement, input: &mut dyn BufRead, file: Option<&str>) -> Flow {
         self.client.bounds.width = screen_width();
         let start = Instant::now();
-        let result = match self.interactive && file.is_none() {
-            true => self.run_cancellable(&statement.text, &mut BufReader::new(io::stdin())),
-            false => self.run_cancellable(&statement.text, input),
-        };
+        let result = self.cancellable(|out| match self.interactive && file.is_none() {
+            true => self.client.run(&statement.text, &mut BufReader::new(io::stdin()), out),
+            false => self.client.run(&statement.text, input, out),
+        });
         let elapsed = self.timing.then(|| start.elapsed());
         match result {
             Ok(done) => {
                 self.print_done(&done, elapsed);
                 Flow::Continue
             }
-            Err(Failure::Sql(e)) => {
+            Err(failure) => {
                 let first_line = if self.interactive && file.is_none() { 1 } else { statement.line };
-                eprint!("{}", describe(&e, &Source { file, first_line, text: &statement.text }));
-                Flow::Failed
-            }
-            Err(Failure::Output(e)) => {
-                if e.kind() != io::ErrorKind::BrokenPipe {
-                    eprintln!("lightning: could not write the output: {e}");
-                }
-                Flow::Failed
+                self.failed(&failure, &Source { file, first_line, text: &statement.text })
             }
         }
     }
 
+    /// Says what went wrong.
+    fn failed(&self, failure: &Failure, source: &Source<'_>) -> Flow {
+        match failure {
+            Failure::Sql(e) => eprint!("{}", describe(e, source)),
+            Failure::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+            Failure::Output(e) => eprintln!("lightning: could not write the output: {e}"),
+        }
+        Flow::Failed
+    }
+
     /// Runs statements while Ctrl-C cancels them, with a sign of life when they take long.
-    fn run_cancellable(&self, text: &str, input: &mut dyn BufRead) -> std::result::Result<Vec<Done>, Failure> {
+    fn cancellable<T>(
+        &self,
+        work: impl FnOnce(&mut dyn Write) -> std::result::Result<T, Failure>,
+    ) -> std::result::Result<T, Failure> {
         if !self.interactive {
-            return self.client.run(text, input, &mut io::stdout().lock());
+            return work(&mut io::stdout().lock());
         }
         let cancel = self.client.cancel_handle();
         let watch = self.client.database().runtime().spawn(async move {
@@ -181,7 +187,7 @@ impl Shell {
             }
         });
         let mut progress = Progress::start();
-        let result = self.client.run(text, input, &mut ClearOnWrite::new(&mut progress, io::stdout().lock()));
+        let result = work(&mut ClearOnWrite::new(&mut progress, io::stdout().lock()));
         progress.clear();
         watch.abort();
         result
@@ -226,6 +232,7 @@ impl Shell {
             ShellCommand::Mode(format) => self.client.format = format,
             ShellCommand::Rows(rows) => self.client.bounds.rows_max = rows,
             ShellCommand::Read(path) => return self.read_file(&path),
+            ShellCommand::Demo => return self.make_demo(),
         }
         Flow::Continue
     }
@@ -240,10 +247,14 @@ impl Shell {
         let quoted = format!("'{}'", name.replace('\'', "''"));
         match self.client.rows(&format!("SELECT {quoted}::regclass::oid")) {
             Ok(_) => self.ask(&COLUMNS.replace("$1", &quoted)),
-            Err(e) => {
-                eprint!("{}", describe(&e, &Source { file: None, first_line: 1, text: "" }));
-                Flow::Failed
-            }
+            Err(e) => self.failed(&e.into(), &NOT_TYPED),
+        }
+    }
+
+    fn make_demo(&mut self) -> Flow {
+        match self.cancellable(|out| demo::run(&self.client, out)) {
+            Ok(()) => Flow::Continue,
+            Err(failure) => self.failed(&failure, &NOT_TYPED),
         }
     }
 
@@ -267,10 +278,15 @@ impl Shell {
     }
 }
 
+/// The text of the shell's own statements, which is not to be shown.
+const NOT_TYPED: Source<'static> = Source { file: None, first_line: 1, text: "" };
+
 const TABLES: &str = "SELECT table_schema AS schema, table_name AS name, \
      CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END AS type \
      FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema', 'lightning') \
      ORDER BY 1, 2";
+const NAMES: &str = "SELECT CASE table_schema WHEN 'public' THEN '' ELSE table_schema || '.' END || table_name \
+     FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')";
 const SCHEMAS: &str = "SELECT nspname AS name FROM pg_catalog.pg_namespace ORDER BY 1";
 const DATABASES: &str = "SELECT datname AS name FROM pg_catalog.pg_database ORDER BY 1";
 const COLUMNS: &str = "SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, \

@@ -27,6 +27,8 @@ pub enum ShellCommand {
     Rows(usize),
     /// Runs a file.
     Read(PathBuf),
+    /// Makes a small data set and shows what to ask.
+    Demo,
 }
 
 /// Spellings, argument, meaning.
@@ -40,6 +42,7 @@ const COMMANDS: &[(&[&str], &str, &str)] = &[
     (&[".mode"], "FORMAT", "print rows as table, csv, json or markdown"),
     (&[".rows"], "N", "show at most N rows of a table"),
     (&[".read", "\\i"], "FILE", "run the statements of a file"),
+    (&[".demo"], "", "make a small data set to play with, and show queries to try"),
     (&[".quit", ".exit", "\\q"], "", "leave (also Ctrl-D)"),
 ];
 
@@ -87,6 +90,7 @@ pub fn parse(line: &str) -> Result<ShellCommand, String> {
             ShellCommand::Rows(rows.ok_or_else(|| format!("\"{argument}\" is not a number of rows; at least 2"))?)
         }
         ".read" | "\\i" => ShellCommand::Read(PathBuf::from(needed()?.trim_matches('\''))),
+        ".demo" => ShellCommand::Demo,
         unknown => return Err(unknown_command(unknown)),
     })
 }

@@ -34,7 +34,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use crate::parser::calls::{call, identifier};
-pub use crate::parser::names::folded;
+pub use crate::parser::names::{folded, quoted};
 pub use crate::parser::parse_query;
 
 /// Something that extends SQL.

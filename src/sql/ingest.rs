@@ -9,6 +9,7 @@
 //! gets nothing (40001), because the columns may mean something else now.
 
 use crate::error::{Error, Result};
+use crate::extension::quoted;
 use crate::outcome::Outcome;
 use crate::parser::Kind;
 use crate::session::{Run, Session};
@@ -122,10 +123,6 @@ fn statement(schema: &str, rows: &NewRows) -> String {
     let sets: Vec<String> = given.map(set).collect();
     let action = if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
     format!("{insert} ON CONFLICT ({}) DO {action}", names(&mut key.columns.iter().copied()))
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 async fn write(run: &Run, rows: NewRows) -> Result<u64> {

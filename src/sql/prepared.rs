@@ -129,7 +129,7 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
     match &run.parsed.kind {
         Kind::Show(name) => Ok(text(&[&crate::settings::Settings::display_name(name)])),
         Kind::ShowAll => Ok(text(&["name", "setting", "description"])),
-        Kind::Copy(_) | Kind::Checkpoint | Kind::Vacuum(_) | Kind::Refresh(_) => Ok(None),
+        Kind::Copy(_) | Kind::Checkpoint | Kind::Vacuum(_) | Kind::Refresh(_) | Kind::AlterParameters(_) => Ok(None),
         Kind::Sql(statement) => match statement.as_ref() {
             Sql::Query(query) if is_query(&query.body) => {
                 let context = run.session.context()?;

@@ -254,7 +254,7 @@ impl SystemTable {
     }
 
     fn jobs(&self) -> Vec<ArrayRef> {
-        let rows = self.info.instance().map(|instance| instance.jobs().rows()).unwrap_or_default();
+        let rows = self.info.instance().map(|instance| instance.jobs().rows(&instance)).unwrap_or_default();
         let stamps = |time: fn(&JobRow) -> Option<SystemTime>| -> ArrayRef {
             let stamps: TimestampMicrosecondArray = rows.iter().map(|row| time(row).map(micros)).collect();
             Arc::new(stamps.with_timezone("UTC"))

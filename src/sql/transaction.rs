@@ -17,7 +17,7 @@ use crate::session::{Run, TransactionStatus};
 use crate::settings::SavedSettings;
 use crate::sqlstate::{INTERNAL_ERROR, INVALID_SAVEPOINT};
 use lightning_catalog::{CATALOG_TABLE, Edit, Relation, Snapshot as CatalogSnapshot, Table};
-use lightning_storage::{Locking, Savepoint, TableMode, Transaction};
+use lightning_storage::{IfLocked, Locking, Savepoint, TableMode, Transaction};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -461,8 +461,17 @@ impl WriteTxn {
 
     /// Waits for the lock on the catalog, of which there is one, then yields the newest catalog to change.
     pub(crate) async fn lock_ddl(&mut self, run: &Run) -> Result<Arc<CatalogSnapshot>> {
-        let patience = run.patience_for_catalog();
-        self.lock(&patience, |txn| Ok(txn.lock_table(CATALOG_TABLE, TableMode::ShareRowExclusive))).await?;
+        self.lock_catalog(run, IfLocked::Wait).await
+    }
+
+    /// Takes the lock on the catalog, then yields the newest catalog to change; 55P03 when somebody has it.
+    pub(crate) async fn try_lock_ddl(&mut self, run: &Run) -> Result<Arc<CatalogSnapshot>> {
+        self.lock_catalog(run, IfLocked::Fail).await
+    }
+
+    async fn lock_catalog(&mut self, run: &Run, if_locked: IfLocked) -> Result<Arc<CatalogSnapshot>> {
+        let (patience, mode) = (run.patience_for_catalog(), TableMode::ShareRowExclusive);
+        self.lock(&patience, |txn| Ok(txn.lock_table(CATALOG_TABLE, mode).if_table_locked(if_locked))).await?;
         self.refresh().map(|(_, catalog)| catalog)
     }
 

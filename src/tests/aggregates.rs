@@ -3,7 +3,7 @@
 use lightning::{Database, Result, Session};
 
 /// What a query yields, as text.
-async fn rows(session: &Session, sql: &str) -> Vec<String> {
+pub async fn rows(session: &Session, sql: &str) -> Vec<String> {
     use arrow::util::display::{ArrayFormatter, FormatOptions};
     use futures::TryStreamExt;
     let batches: Vec<arrow::array::RecordBatch> = session.query(sql).await.unwrap().try_collect().await.unwrap();

@@ -1,18 +1,10 @@
 //! `lightning sql`, `verify`, and the shell as a script: formats, exit codes, errors.
 
-use crate::process::{lightning, run, stderr, stdout};
-use std::io::Write;
-use std::process::{Output, Stdio};
+use crate::process::{run, stderr, stdout, with_input};
+use std::process::Output;
 
 fn sql(script: &str, format: &str) -> Output {
     run(&["sql", "-c", script, "--format", format])
-}
-
-fn with_input(arguments: &[&str], input: &str) -> Output {
-    let mut child =
-        lightning(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
 }
 
 const ROWS: &str =

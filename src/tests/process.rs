@@ -1,6 +1,6 @@
 //! Starting the built `lightning` command, and stopping it on every way out of a test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -15,6 +15,14 @@ pub fn lightning(arguments: &[&str]) -> Command {
 /// Runs the command to its end.
 pub fn run(arguments: &[&str]) -> Output {
     lightning(arguments).output().unwrap()
+}
+
+/// Runs the command to its end with this on its standard input.
+pub fn with_input(arguments: &[&str], input: &str) -> Output {
+    let mut child =
+        lightning(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 /// What it wrote to its standard output.

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::parser;
 use crate::statements::target::folded;
+use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::interval::{interval, length_us};
 use crate::types;
 use datafusion::sql::sqlparser::ast::{
@@ -16,9 +17,8 @@ use std::ops::ControlFlow;
 const BUCKETS: [&str; 2] = ["time_bucket", "date_bin"];
 /// Changes of clocks make days of a zone, and hours, longer by no more than this, in microseconds.
 const SLACK_US: i64 = 2 * 3_600_000_000;
-const DAY_US: i64 = 86_400_000_000;
 /// Months are longer than 30 days by no more.
-const MONTH_SLACK_US: i64 = 2 * DAY_US;
+const MONTH_SLACK_US: i64 = 2 * MICROS_PER_DAY;
 
 /// The query of an aggregate.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl TimeKind {
 
     /// A time as it is written in a query; `None` when it cannot be.
     fn literal(self, value: i64) -> Option<String> {
-        let micros = if self == TimeKind::Date { value.checked_mul(DAY_US)? } else { value };
+        let micros = if self == TimeKind::Date { value.checked_mul(MICROS_PER_DAY)? } else { value };
         if self == TimeKind::Integer {
             // Farther out a bucket may begin or end beyond all integers.
             return (i64::MIN / 2..=i64::MAX / 2).contains(&value).then(|| value.to_string());
@@ -231,7 +231,7 @@ impl Definition {
         let width = interval(&text).ok()?;
         let months = i64::from(width.months).checked_mul(MONTH_SLACK_US)?;
         let length = length_us(&width)?.checked_add(months)?.checked_add(SLACK_US)?;
-        Some(if self.kind == TimeKind::Date { length / DAY_US + 1 } else { length })
+        Some(if self.kind == TimeKind::Date { length / MICROS_PER_DAY + 1 } else { length })
     }
 }
 

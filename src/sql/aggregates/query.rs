@@ -3,6 +3,7 @@
 use super::definition::Definition;
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
+use crate::extension::quoted;
 use crate::parser::calls::identifier;
 use crate::parser::{self, parse_query};
 use crate::provider::arrow_schema;
@@ -154,7 +155,7 @@ impl<'a> Queries<'a> {
 
     /// That a kept row is marked.
     fn marked_rows(&self) -> Result<String> {
-        let column = format!("\"{}\"", self.view.columns[self.kept.bucket].name.replace('"', "\"\""));
+        let column = quoted(&self.view.columns[self.kept.bucket].name);
         let ranges = self.marked.ranges.iter();
         let ranges = ranges.map(|range| self.definition.bucket_in(&column, *range.start(), *range.end()));
         Ok(self.unexpired(ranges.collect::<Result<Vec<_>>>()?.join(" OR "), &column))

@@ -2,13 +2,13 @@
 
 use super::pattern;
 use super::row::{Context, Datum, Definition, Type, error, float, int, moment, out_of_range, text};
+use crate::text::calendar::MICROS_PER_DAY;
 use arrow::datatypes::IntervalMonthDayNano;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use datafusion::common::Result;
 
 use Type::{Bool, Date, Float8, Int8, Numeric, Text, Time, Timestamp, Timestamptz};
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 const NANOS_PER_DAY: i64 = MICROS_PER_DAY * 1000;
 const DAYS_PER_MONTH: i64 = 30;
 

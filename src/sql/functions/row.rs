@@ -4,6 +4,7 @@
 //! has its type or can be read as it (an integer as a float, a text literal or NULL as anything); the first that fits
 //! with the fewest conversions is taken. Unless marked lenient, functions are strict: NULL in, NULL out.
 
+use crate::text::calendar::MICROS_PER_DAY;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::array::{
     BinaryViewBuilder, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder,
@@ -370,7 +371,7 @@ pub(super) fn float(datum: &Datum) -> f64 {
 pub(super) fn moment(datum: &Datum) -> i64 {
     match datum {
         Datum::Moment(micros) | Datum::Time(micros) => *micros,
-        Datum::Date(days) => i64::from(*days) * 86_400_000_000,
+        Datum::Date(days) => i64::from(*days) * MICROS_PER_DAY,
         _ => 0,
     }
 }

@@ -1,17 +1,17 @@
 //! Continuous aggregates, brought up to date.
 
 use super::schedule::Job;
-use super::session::{open, quoted, run as run_in};
+use super::session::{open, run as run_in};
 use crate::error::Result;
+use crate::extension::quoted;
 use crate::instance::Instance;
 use crate::text::interval::{interval, length_us};
-use lightning_catalog::View;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often it runs for a view; `None` for a view that is refreshed by hand, or keeps no rows.
-pub(super) fn pace(view: &View) -> Option<Duration> {
-    let every = interval(view.materialized.as_ref()?.refresh.as_ref()?).ok()?;
+/// How often it runs for a view that says `refresh`.
+pub(super) fn pace(refresh: &str) -> Option<Duration> {
+    let every = interval(refresh).ok()?;
     Some(Duration::from_micros(u64::try_from(length_us(&every)?).ok()?))
 }
 

@@ -4,11 +4,13 @@
 //! is too old. Of other tables rows go one by one.
 
 use super::schedule::Job;
-use super::session::{open, quoted, run as run_in};
-use crate::aggregates::expire::expire;
+use super::session::{open, run as run_in};
+use crate::aggregates::expire;
 use crate::error::{Error, Result};
+use crate::extension::quoted;
 use crate::instance::Instance;
 use crate::sqlstate::DATETIME_FIELD_OVERFLOW;
+use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::interval::{interval, length_us};
 use crate::types;
 use arrow::array::AsArray;
@@ -23,16 +25,18 @@ use std::time::{Duration, SystemTime};
 const EVERY_MAX: Duration = Duration::from_secs(3600);
 const EVERY_MIN: Duration = Duration::from_secs(1);
 
-/// How often it runs for a table; `None` for a table that keeps its rows.
-pub(super) fn pace(table: &Table) -> Option<Duration> {
-    let kept = interval(table.time.as_ref()?.retention.as_ref()?).ok()?;
+/// How often it runs for a table that says `retention`.
+pub(super) fn pace(retention: &str) -> Option<Duration> {
+    let kept = interval(retention).ok()?;
     let kept = Duration::from_micros(u64::try_from(length_us(&kept)?).ok()?);
     Some((kept / 10).clamp(EVERY_MIN, EVERY_MAX))
 }
 
 /// Deletes what is too old at `now`; how many rows.
 pub(super) async fn run(instance: &Arc<Instance>, job: &Job, now: SystemTime) -> Result<u64> {
-    let Relation::Table(table) = &job.relation else { return Ok(0) };
+    // It may be told something else by now than when the job became due.
+    let catalog = instance.catalog().snapshot(&instance.engine().snapshot())?;
+    let Some(Relation::Table(table)) = catalog.relation_by_oid(job.relation.oid()) else { return Ok(0) };
     let Some(bound) = bound(instance, table, now)? else { return Ok(0) };
     let Some(column) = table.time.as_ref().and_then(|time| table.columns.get(time.column)) else { return Ok(0) };
     let literal = match column.type_oid.0 {
@@ -49,16 +53,21 @@ pub(super) async fn run(instance: &Arc<Instance>, job: &Job, now: SystemTime) ->
     if !has_rows_before(instance, table, value)? {
         return Ok(0);
     }
-    // One transaction: aggregates take what they do not have yet, and are told up to where rows have gone as they go.
+    // One transaction: aggregates take what they do not have yet, and are told up to where rows have gone when these are gone.
     run_in(&session, "BEGIN").await?;
     for view in aggregates_of(instance, table)? {
         run_in(&session, &format!("REFRESH MATERIALIZED VIEW {view}")).await?;
     }
     let delete = format!("DELETE FROM {name} WHERE {} < {literal}", quoted(&column.name));
-    expire(&session, &delete, table.oid, value).await?;
+    expire::begin(&session).await?;
     let deleted = run_in(&session, &delete).await?;
-    // With nothing to delete there is nothing to tell.
-    run_in(&session, if deleted > 0 { "COMMIT" } else { "ROLLBACK" }).await?;
+    if deleted == 0 {
+        // There is nothing to tell either.
+        run_in(&session, "ROLLBACK").await?;
+        return Ok(0);
+    }
+    expire::finish(&session, &delete, table, value).await?;
+    run_in(&session, "COMMIT").await?;
     Ok(deleted)
 }
 
@@ -91,7 +100,7 @@ fn bound(instance: &Instance, table: &Table, now: SystemTime) -> Result<Option<D
     let definition = instance.engine().snapshot().table(table.storage_table())?.definition;
     let Some(by) = definition.partition else { return Ok(Some(exact)) };
     let data_type = definition.schema.field(by.column).data_type();
-    let unit = if *data_type == DataType::Date32 { 86_400_000_000 } else { 1 };
+    let unit = if *data_type == DataType::Date32 { MICROS_PER_DAY } else { 1 };
     let value = exact.timestamp_micros().div_euclid(unit);
     let start = by.start(by.partition_of(value, data_type), data_type);
     Ok(start.and_then(|start| DateTime::from_timestamp_micros(start.checked_mul(unit)?)))

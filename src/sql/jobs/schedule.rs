@@ -45,6 +45,8 @@ pub(super) struct Job {
     pub(super) database: String,
     pub(super) schema: String,
     pub(super) relation: Relation,
+    /// What the relation says, as it was written: how long rows are kept, or how often it is refreshed.
+    pub(super) said: String,
     pub(super) every: Duration,
 }
 
@@ -119,8 +121,10 @@ impl Jobs {
         self.changed.notify_one();
     }
 
-    /// All jobs.
-    pub(crate) fn rows(&self) -> Vec<JobRow> {
+    /// All jobs that follow from the catalog now.
+    pub(crate) fn rows(&self, instance: &Instance) -> Vec<JobRow> {
+        // A catalog that cannot be read is told by those who need it; what is known of jobs is not worse for that.
+        let _ = self.follow(instance, SystemTime::now());
         let row = |state: &State| JobRow {
             id: state.job.relation.oid().0,
             kind: state.job.kind.to_string(),
@@ -155,14 +159,14 @@ impl Jobs {
     }
 
     /// Brings the jobs in line with the catalog.
-    fn follow(&self, instance: &Arc<Instance>, now: SystemTime) -> Result<()> {
-        let catalog = instance.catalog().snapshot(&instance.engine().snapshot())?;
-        let wanted = jobs(&catalog);
+    fn follow(&self, instance: &Instance, now: SystemTime) -> Result<()> {
+        // Whoever comes later sees a later catalog.
         let mut states = self.states.lock();
+        let wanted = jobs(&*instance.catalog().snapshot(&instance.engine().snapshot())?);
         states.retain(|key, _| wanted.contains_key(key));
         for (key, job) in wanted {
             match states.get_mut(&key) {
-                Some(state) if state.job.every == job.every => state.job = job,
+                Some(state) if state.job.said == job.said => state.job = job,
                 Some(state) => (state.job, state.next_run) = (job, now),
                 None => {
                     states.insert(key, State::new(job, now));
@@ -174,8 +178,8 @@ impl Jobs {
 
     fn note(&self, job: &Job, now: SystemTime, took: Duration, outcome: Result<u64>) {
         let mut states = self.states.lock();
-        // It may be gone by now, or have run at a later time.
-        let state = states.get_mut(&(job.kind, job.relation.oid()));
+        // It may be gone by now, be another, or have run at a later time.
+        let state = states.get_mut(&(job.kind, job.relation.oid())).filter(|state| state.job.said == job.said);
         let Some(state) = state.filter(|state| state.last_run.is_none_or(|last| last <= now)) else { return };
         (state.last_run, state.last_duration) = (Some(now), took);
         state.runs += 1;
@@ -228,13 +232,18 @@ fn jobs(catalog: &Snapshot) -> BTreeMap<(Kind, Oid), Job> {
     for database in catalog.databases() {
         for schema in catalog.schemas(database.oid) {
             for relation in catalog.relations(schema.oid) {
-                let due = match relation {
-                    Relation::Table(table) => retention::pace(table).map(|every| (Kind::Retention, every)),
-                    Relation::View(view) => refresh::pace(view).map(|every| (Kind::Refresh, every)),
+                let (kind, said, pace): (_, _, fn(&str) -> Option<Duration>) = match relation {
+                    Relation::Table(table) => {
+                        (Kind::Retention, table.time.as_ref().and_then(|time| time.retention.clone()), retention::pace)
+                    }
+                    Relation::View(view) => {
+                        (Kind::Refresh, view.materialized.as_ref().and_then(|kept| kept.refresh.clone()), refresh::pace)
+                    }
                 };
-                let Some((kind, every)) = due else { continue };
+                let Some(said) = said else { continue };
+                let Some(every) = pace(&said) else { continue };
                 let (database, schema) = (database.name.clone(), schema.name.clone());
-                let job = Job { kind, database, schema, relation: relation.clone(), every };
+                let job = Job { kind, database, schema, relation: relation.clone(), said, every };
                 jobs.insert((kind, relation.oid()), job);
             }
         }

@@ -35,7 +35,3 @@ pub(super) async fn run(session: &Session, sql: &str) -> Result<u64> {
     }
     Ok(changed)
 }
-
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}

@@ -2,7 +2,7 @@
 //!
 //! sqlparser reads PostgreSQL's grammar; this module cuts a script into statements, bounds how deep they may nest before
 //! anything recursive sees them ([`depth`]), reads the few statements sqlparser does not know the way PostgreSQL does
-//! ([`copy`], SHOW, CHECKPOINT), and turns locations into character positions of the text the client sent.
+//! ([`copy`], [`parameters`], SHOW, CHECKPOINT), and turns locations into character positions of the text the client sent.
 //!
 //! What must hold: no text, however deep or long, makes a later stage recurse beyond a fixed depth.
 
@@ -10,6 +10,7 @@ pub(crate) mod copy;
 mod depth;
 mod locking;
 mod options;
+pub(crate) mod parameters;
 pub(crate) mod changes;
 mod reserved;
 mod dialect;
@@ -30,6 +31,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use dialect::LightningDialect;
+use parameters::AlterParameters;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -51,6 +53,8 @@ pub(crate) enum Kind {
     Vacuum(Vec<ast::ObjectName>),
     /// REFRESH MATERIALIZED VIEW.
     Refresh(ast::ObjectName),
+    /// ALTER TABLE or MATERIALIZED VIEW … SET (…) or RESET (…).
+    AlterParameters(Box<AlterParameters>),
     /// SHOW name.
     Show(String),
     /// SHOW ALL.
@@ -411,6 +415,9 @@ fn parse_kind(parser: &mut Parser<'_>, source: &Source) -> std::result::Result<K
             // Readers never wait for a refresh.
             let _ = parser.parse_keyword(Keyword::CONCURRENTLY);
             Ok(Kind::Refresh(parser.parse_object_name(false)?))
+        }
+        (Keyword::ALTER, _) if parameters::is_next(parser) => {
+            Ok(Kind::AlterParameters(Box::new(parameters::parse(parser)?)))
         }
         (_, "ABORT") => {
             parser.next_token();

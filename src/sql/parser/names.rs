@@ -248,6 +248,11 @@ pub fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
+/// A name as an identifier that means it and nothing else, whatever is in it.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 fn last_name(name: &ObjectName) -> String {
     name.0.last().and_then(|p| p.as_ident()).map_or_else(|| name.to_string().to_lowercase(), folded)
 }

@@ -2,6 +2,7 @@
 
 use super::index::ShownIndex;
 use crate::context::{SessionInfo, StatementContext};
+use crate::extension::quoted;
 use crate::types::PgType;
 use lightning_catalog::{BOOTSTRAP_USER, Column, Oid, Relation, Schema, Table};
 use lightning_storage::TableId;
@@ -301,7 +302,7 @@ pub fn quote_identifier(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && RESERVED.binary_search(&name).is_err();
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if plain { name.to_owned() } else { quoted(name) }
 }
 
 #[cfg(test)]

@@ -74,6 +74,9 @@ fn definitions(alter: &AlterTable) -> Result<Vec<(&ColumnDef, bool)>> {
         &AlterTableOperation::AddColumn { if_not_exists, ref column_def, column_position: None, .. } => {
             Ok((column_def, if_not_exists))
         }
+        AlterTableOperation::SetOptionsParens { .. } => {
+            Err(Error::unsupported("ALTER TABLE with SET (…) and other actions at once"))
+        }
         other => Err(Error::unsupported(format!("ALTER TABLE {other}"))),
     };
     if alter.location.is_some() || alter.on_cluster.is_some() || alter.table_type.is_some() {

@@ -1,13 +1,15 @@
-//! CREATE MATERIALIZED VIEW … WITH (continuous).
+//! CREATE MATERIALIZED VIEW … WITH (continuous, refresh = …), and what ALTER MATERIALIZED VIEW can change of it.
 
 use super::target::{Name, folded};
+use super::time_options::unrecognized;
 use super::{create, done};
 use crate::aggregates::definition::{Definition, source_name};
-use crate::aggregates::query::Marked;
+use crate::aggregates::query::{Marked, materialized};
 use crate::aggregates::refresh::compute;
 use crate::aggregates::{immutable, mark};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
+use crate::parser::parameters::Change;
 use crate::plan::named_query_plan;
 use crate::prepared::bind;
 use crate::provider::{arrow_schema, state_for};
@@ -16,7 +18,7 @@ use crate::session::Run;
 use crate::sqlstate::{DUPLICATE_TABLE, INVALID_PARAMETER_VALUE, SUCCESSFUL_COMPLETION, UNDEFINED_TABLE};
 use crate::text::interval::{interval, length_us};
 use datafusion::sql::sqlparser::ast::{CreateTableOptions, CreateView, Expr, SqlOption, Value};
-use lightning_catalog::{Edit, Materialized, NewView, Relation};
+use lightning_catalog::{Edit, Materialized, NewView, Relation, View};
 use lightning_storage::{TableDefinition, TableMode};
 use std::sync::Arc;
 
@@ -49,14 +51,38 @@ fn options(create: &CreateView) -> Result<Options> {
         match folded(key).as_str() {
             "continuous" => continuous = Some(crate::text::number::boolean(&text)?),
             "refresh" => {
-                let every = length_us(&interval(&text)?).filter(|every| *every >= REFRESH_US_MIN);
-                every.ok_or_else(|| invalid(format!("refresh must be a second or more: \"{text}\"")))?;
+                check_refresh(&text)?;
                 refresh = Some(text);
             }
-            name => return Err(invalid(format!("unrecognized parameter \"{name}\""))),
+            name => return Err(unrecognized(name)),
         }
     }
     if continuous == Some(true) { Ok(Options { refresh }) } else { Err(not_continuous()) }
+}
+
+fn check_refresh(text: &str) -> Result<()> {
+    match length_us(&interval(text)?) {
+        Some(every) if every >= REFRESH_US_MIN => Ok(()),
+        _ => Err(invalid(format!("refresh must be a second or more: \"{text}\""))),
+    }
+}
+
+/// What is known of the kept rows of a materialized view when some parameters have been changed.
+pub(super) fn changed(view: &View, changes: &[Change]) -> Result<Materialized> {
+    let mut kept = materialized(view)?.clone();
+    for Change { parameter, value } in changes {
+        match parameter.as_str() {
+            "refresh" => {
+                value.as_deref().map(check_refresh).transpose()?;
+                kept.refresh = value.clone();
+            }
+            "continuous" => {
+                return Err(Error::unsupported("changing parameter \"continuous\" of a materialized view"));
+            }
+            name => return Err(unrecognized(name)),
+        }
+    }
+    Ok(kept)
 }
 
 fn not_continuous() -> Error {

@@ -1,6 +1,6 @@
 //! What each kind of statement does.
 //!
-//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE, ALTER and DROP ([`create`], [`alter`], [`drop`], [`index`]),
+//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE, ALTER and DROP ([`create`], [`alter`], [`parameters`], [`drop`], [`index`]),
 //! queries that lock rows ([`locked`]), settings ([`setting`]), transaction control ([`control`]), VACUUM ([`vacuum`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
 //! beside this one. What PostgreSQL has and Lightning does not answers 0A000 here, by name, before anything is planned.
 
@@ -9,6 +9,7 @@ mod time_options;
 mod materialized;
 mod create;
 mod alter;
+mod parameters;
 mod drop;
 pub(crate) mod locked;
 mod index;
@@ -36,6 +37,7 @@ pub(crate) async fn execute(run: &Run, prepared: Option<&Prepared>) -> Result<Ou
         Kind::Checkpoint => Box::pin(control::checkpoint(run)).await,
         Kind::Vacuum(tables) => Box::pin(vacuum::run(run, tables)).await,
         Kind::Refresh(view) => Box::pin(refresh::run(run, view)).await,
+        Kind::AlterParameters(alter) => Box::pin(parameters::run(run, alter)).await,
         Kind::Show(name) => setting::show(run, name),
         Kind::ShowAll => setting::show_all(run),
         Kind::Sql(statement) => Box::pin(sql(run, statement, prepared)).await,
@@ -83,6 +85,7 @@ fn writes(kind: &Kind) -> Option<String> {
         Kind::Copy(copy) => return copy.from.then(|| "COPY FROM".to_owned()),
         Kind::Sql(statement) => statement.as_ref(),
         Kind::Refresh(_) => return Some("REFRESH MATERIALIZED VIEW".to_owned()),
+        Kind::AlterParameters(alter) => return Some(parameters::tag(alter).to_owned()),
         Kind::Checkpoint | Kind::Vacuum(_) | Kind::Show(_) | Kind::ShowAll => return None,
     };
     Some(match statement {

@@ -2,6 +2,7 @@
 
 use super::{control, done};
 use crate::error::{Error, Result};
+use crate::extension::quoted;
 use crate::outcome::{Outcome, RowStream};
 use crate::session::Run;
 use crate::settings::Settings;
@@ -104,7 +105,7 @@ fn list_element(value: &Expr) -> Result<String> {
         other => value_text(other)?,
     };
     let plain = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    Ok(if plain { text } else { format!("\"{}\"", text.replace('"', "\"\"")) })
+    Ok(if plain { text } else { quoted(&text) })
 }
 
 /// RESET.

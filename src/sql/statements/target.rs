@@ -2,19 +2,15 @@
 
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
+pub(crate) use crate::parser::names::folded;
 use crate::session::Run;
 use crate::sqlstate::{
     FEATURE_NOT_SUPPORTED, INSUFFICIENT_PRIVILEGE, INVALID_SCHEMA_NAME, SYNTAX_ERROR, UNDEFINED_TABLE,
     WRONG_OBJECT_TYPE,
 };
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Spanned};
+use datafusion::sql::sqlparser::ast::{ObjectName, Spanned};
 use lightning_catalog::{Relation, Schema, Table};
 use std::sync::Arc;
-
-/// An identifier as PostgreSQL folds it.
-pub(crate) fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
-}
 
 /// A name with its schema, when one was written.
 #[derive(Clone, Debug)]

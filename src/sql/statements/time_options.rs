@@ -1,15 +1,15 @@
-//! CREATE TABLE … WITH (time_column = …, partition_by = …, retention = …).
+//! CREATE TABLE … WITH (time_column = …, partition_by = …, retention = …), and what ALTER TABLE can change of it.
 
 use super::target::folded;
 use crate::error::{Error, Result};
+use crate::parser::parameters::Change;
 use crate::sqlstate::{DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE, UNDEFINED_COLUMN};
+use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::interval::{interval, length_us};
 use crate::types;
 use datafusion::sql::sqlparser::ast::{CreateTableOptions, Expr, SqlOption, UnaryOperator, Value};
-use lightning_catalog::{NewColumn, TimeOptions};
+use lightning_catalog::{NewColumn, Oid, Table, TimeOptions};
 use lightning_storage::{PartitionBy, PartitionWidth};
-
-const DAY_US: i64 = 86_400_000_000;
 
 /// What the options of a table say.
 #[derive(Debug, Default)]
@@ -31,9 +31,8 @@ pub(super) fn read(options: &CreateTableOptions, columns: &[NewColumn]) -> Resul
             "time_column" => &mut time,
             "partition_by" => &mut partition_by,
             "retention" => &mut retention,
-            "fillfactor" => continue,
-            name if name.starts_with("autovacuum_") => continue,
-            _ => return Err(invalid(format!("unrecognized parameter \"{name}\""))),
+            name if means_nothing(name) => continue,
+            name => return Err(unrecognized(name)),
         };
         if place.replace(value).is_some() {
             return Err(invalid(format!("parameter \"{name}\" specified more than once")));
@@ -42,14 +41,13 @@ pub(super) fn read(options: &CreateTableOptions, columns: &[NewColumn]) -> Resul
     let Some(time) = time else {
         return match partition_by.map(|_| "partition_by").or(retention.map(|_| "retention")) {
             None => Ok(Options::default()),
-            Some(name) => Err(invalid(format!("parameter \"{name}\" needs \"time_column\""))
-                .with_hint("Say which column is the time: WITH (time_column = 'ts', …).")),
+            Some(name) => Err(needs_time_column(name)),
         };
     };
     let column = columns.iter().position(|column| column.name == time).ok_or_else(|| {
         Error::new(UNDEFINED_COLUMN, format!("column \"{time}\" named in parameter \"time_column\" does not exist"))
     })?;
-    let kind = Kind::of(&columns[column])?;
+    let kind = Kind::of(&columns[column].name, columns[column].type_oid)?;
     let width = partition_by.as_deref().map(|text| kind.width(text)).transpose()?;
     if let Some(text) = &retention {
         check_retention(kind, text, width)?;
@@ -58,8 +56,48 @@ pub(super) fn read(options: &CreateTableOptions, columns: &[NewColumn]) -> Resul
     Ok(Options { time: Some(TimeOptions { column, partition_by, retention }), partition })
 }
 
+/// What a table knows of its time when some parameters have been changed.
+pub(super) fn changed(table: &Table, changes: &[Change]) -> Result<Option<TimeOptions>> {
+    let mut retention = table.time.as_ref().and_then(|time| time.retention.clone());
+    for Change { parameter, value } in changes {
+        match parameter.as_str() {
+            "retention" => retention = value.clone(),
+            "time_column" | "partition_by" => {
+                return Err(Error::unsupported(format!("changing parameter \"{parameter}\" of a table"))
+                    .with_hint("Create another table WITH what you want, and copy the rows: INSERT INTO … SELECT."));
+            }
+            name if means_nothing(name) => {}
+            name => return Err(unrecognized(name)),
+        }
+    }
+    let Some(time) = table.time.clone() else {
+        return if retention.is_none() { Ok(None) } else { Err(needs_time_column("retention")) };
+    };
+    if let Some(text) = &retention {
+        let column = &table.columns[time.column];
+        let kind = Kind::of(&column.name, column.type_oid)?;
+        check_retention(kind, text, time.partition_by.as_deref().map(|text| kind.width(text)).transpose()?)?;
+    }
+    Ok(Some(TimeOptions { retention, ..time }))
+}
+
+/// Storage parameters that PostgreSQL's tools write.
+fn means_nothing(parameter: &str) -> bool {
+    parameter == "fillfactor" || parameter.starts_with("autovacuum_")
+}
+
+/// Refuses a parameter that is none.
+pub(super) fn unrecognized(parameter: &str) -> Error {
+    invalid(format!("unrecognized parameter \"{parameter}\""))
+}
+
+fn needs_time_column(parameter: &str) -> Error {
+    invalid(format!("parameter \"{parameter}\" needs \"time_column\""))
+        .with_hint("Say which column is the time when you create the table: WITH (time_column = 'ts', …).")
+}
+
 /// Refuses a retention that is none, or shorter than a partition.
-pub(super) fn check_retention(kind: Kind, text: &str, width: Option<PartitionWidth>) -> Result<()> {
+fn check_retention(kind: Kind, text: &str, width: Option<PartitionWidth>) -> Result<()> {
     if kind == Kind::Integer {
         return Err(Error::unsupported("retention by a column of integers"));
     }
@@ -67,9 +105,9 @@ pub(super) fn check_retention(kind: Kind, text: &str, width: Option<PartitionWid
     let kept_us = length_us(&kept).filter(|us| *us > 0);
     let kept_us = kept_us.ok_or_else(|| invalid(format!("retention must be positive: \"{text}\"")))?;
     let partition_us = match width {
-        Some(PartitionWidth::Values(width)) if kind == Kind::Date => width.saturating_mul(DAY_US),
+        Some(PartitionWidth::Values(width)) if kind == Kind::Date => width.saturating_mul(MICROS_PER_DAY),
         Some(PartitionWidth::Values(width)) => width,
-        Some(PartitionWidth::Months(months)) => i64::from(months) * 30 * DAY_US,
+        Some(PartitionWidth::Months(months)) => i64::from(months) * 30 * MICROS_PER_DAY,
         None => 0,
     };
     if kept_us < partition_us {
@@ -80,19 +118,19 @@ pub(super) fn check_retention(kind: Kind, text: &str, width: Option<PartitionWid
 
 /// What a time column has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     Stamp,
     Date,
     Integer,
 }
 
 impl Kind {
-    fn of(column: &NewColumn) -> Result<Kind> {
-        match column.type_oid.0 {
+    fn of(column: &str, type_oid: Oid) -> Result<Kind> {
+        match type_oid.0 {
             oid if oid == types::TIMESTAMP.oid || oid == types::TIMESTAMPTZ.oid => Ok(Kind::Stamp),
             oid if oid == types::DATE.oid => Ok(Kind::Date),
             oid if [types::INT2.oid, types::INT4.oid, types::INT8.oid].contains(&oid) => Ok(Kind::Integer),
-            _ => Err(Error::new(DATATYPE_MISMATCH, format!("column \"{}\" is not a time", column.name))
+            _ => Err(Error::new(DATATYPE_MISMATCH, format!("column \"{column}\" is not a time"))
                 .with_hint("A time is a timestamp, a date or an integer.")),
         }
     }
@@ -116,8 +154,8 @@ impl Kind {
         }
         let us = length_us(&width).filter(|us| *us > 0).ok_or_else(not_positive)?;
         match self {
-            Kind::Date if us % DAY_US != 0 => Err(invalid("partition_by of dates is whole days")),
-            Kind::Date => Ok(PartitionWidth::Values(us / DAY_US)),
+            Kind::Date if us % MICROS_PER_DAY != 0 => Err(invalid("partition_by of dates is whole days")),
+            Kind::Date => Ok(PartitionWidth::Values(us / MICROS_PER_DAY)),
             _ => Ok(PartitionWidth::Values(us)),
         }
     }

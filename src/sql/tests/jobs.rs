@@ -72,3 +72,75 @@ async fn the_background_follows_the_catalog_and_ends_with_the_instance() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_table_is_told_later_is_what_its_job_does() {
+    let db = Db::new();
+    db.ok("CREATE TABLE m (ts timestamptz, v int) WITH (time_column = 'ts', partition_by = '1 day', retention = '60 days')").await;
+    db.ok("INSERT INTO m SELECT timestamptz '2099-12-01 00:00Z' + interval '1 hour' * i, i FROM generate_series(0, 743) t(i)")
+        .await;
+    db.instance.run_jobs(in_2100()).await;
+    assert_eq!(db.ok("SELECT count(*) FROM m").await, "744");
+    // Both are looked at once an hour, and yet nobody waits for the hour to pass.
+    db.ok("ALTER TABLE m SET (retention = '10 days')").await;
+    db.instance.run_jobs(in_2100() + Duration::from_secs(1)).await;
+    assert_eq!(db.ok("SELECT min(ts), count(*) FROM m").await, "2099-12-22 00:00:00+00|240");
+    db.ok("ALTER TABLE m RESET (retention)").await;
+    db.instance.run_jobs(in_2100() + Duration::from_secs(86_400 * 365)).await;
+    assert_eq!(db.ok("SELECT count(*) FROM m").await, "240");
+    assert_eq!(db.ok("SELECT count(*) FROM lightning.jobs").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_does_not_go_by_what_is_about_to_change() {
+    let db = Db::new();
+    db.ok("CREATE TABLE m (ts timestamptz NOT NULL, v int) WITH (time_column = 'ts', retention = '1 day')").await;
+    db.ok("CREATE MATERIALIZED VIEW daily WITH (continuous) AS \
+           SELECT date_bin('1 day', ts, '2000-01-01 00:00Z') AS day, sum(v) AS v FROM m GROUP BY 1")
+        .await;
+    db.ok("INSERT INTO m VALUES ('2099-01-01 00:00Z', 1)").await;
+    let other = connect(&db.instance);
+    run(&other, "BEGIN; ALTER TABLE m SET (retention = '100 years')").await.unwrap();
+    db.instance.run_jobs(in_2100()).await;
+    assert_eq!(db.ok("SELECT count(*) FROM m").await, "1");
+    assert_eq!(
+        db.ok("SELECT errors > 0, last_error FROM lightning.jobs").await,
+        "t|55P03: could not obtain lock on relation \"m\""
+    );
+    run(&other, "COMMIT").await.unwrap();
+    db.instance.run_jobs(in_2100() + Duration::from_secs(60)).await;
+    assert_eq!(db.ok("SELECT count(*) FROM m").await, "1");
+    assert_eq!(db.ok("SELECT last_error IS NULL FROM lightning.jobs").await, "t");
+    db.ok("ALTER TABLE m SET (retention = '1 day')").await;
+    db.instance.run_jobs(in_2100() + Duration::from_secs(120)).await;
+    assert_eq!(db.ok("SELECT count(*) FROM m").await, "0");
+    assert_eq!(db.ok("SELECT v FROM daily").await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_change_the_catalog_while_rows_expire() {
+    let db = Db::new();
+    db.ok("CREATE TABLE m (ts timestamptz NOT NULL, v int) WITH (time_column = 'ts', retention = '1 day')").await;
+    db.ok("CREATE MATERIALIZED VIEW daily WITH (continuous) AS \
+           SELECT date_bin('1 day', ts, '2000-01-01 00:00Z') AS day, sum(v) AS v FROM m GROUP BY 1")
+        .await;
+    db.ok("INSERT INTO m VALUES ('2099-01-01 00:00Z', 1)").await;
+    // The row that is to be deleted is in use, so the job waits for it.
+    let holder = connect(&db.instance);
+    run(&holder, "BEGIN; SELECT * FROM m FOR UPDATE").await.unwrap();
+    let instance = std::sync::Arc::clone(&db.instance);
+    let job = tokio::spawn(async move { instance.run_jobs(in_2100()).await });
+    while db.ok("SELECT count(*) FROM lightning.queries WHERE query LIKE 'DELETE%'").await != "1" {
+        tokio::task::yield_now().await;
+    }
+    db.ok("SET lock_timeout = '1ms'; CREATE TABLE meanwhile (v int)").await;
+    run(&holder, "COMMIT").await.unwrap();
+    job.await.unwrap();
+    // On a busy machine it may have lost its patience, and tries again.
+    let mut now = in_2100();
+    while db.ok("SELECT count(*) FROM m").await != "0" {
+        now += Duration::from_secs(60);
+        db.instance.run_jobs(now).await;
+    }
+    assert_eq!(db.ok("SELECT v FROM daily").await, "1");
+}

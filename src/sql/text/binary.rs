@@ -3,6 +3,7 @@
 //! COPY in format binary and binary parameters come through here. Every length is checked before it is believed, and a value
 //! must use all of its bytes. Modifiers (`varchar(n)`, `numeric(p,s)`, `timestamp(p)`) hold as they do for text.
 
+use super::calendar::MICROS_PER_DAY;
 use super::input::{ColumnBuilder, Values};
 use super::number;
 use crate::encode::{EPOCH_DAYS, EPOCH_MICROS};
@@ -25,8 +26,6 @@ const FAST_GROUPS_MAX: i32 = 9;
 const FIRST_DATE: i32 = -2_451_545;
 /// Microseconds from 2000-01-01 to the first time stamp, on that day.
 const FIRST_TIMESTAMP: i64 = -211_813_488_000_000_000;
-/// Microseconds of a day: the latest time of day, 24:00.
-const DAY_MICROS: i64 = 86_400_000_000;
 
 impl ColumnBuilder {
     /// Adds the value `bytes` are the binary form of.
@@ -109,7 +108,8 @@ fn date(days: i32) -> Result<i32> {
 }
 
 fn time(micros: i64) -> Result<i64> {
-    if (0..=DAY_MICROS).contains(&micros) { Ok(micros) } else { Err(out_of_range("time")) }
+    // The latest time of day is 24:00.
+    if (0..=MICROS_PER_DAY).contains(&micros) { Ok(micros) } else { Err(out_of_range("time")) }
 }
 
 /// Microseconds since 1970, within the calendar.

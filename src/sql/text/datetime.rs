@@ -3,12 +3,12 @@
 //! Values are Arrow's: days since 1970, microseconds since midnight or since 1970. ISO forms take a short path that makes no
 //! allocation, since COPY reads millions of them.
 
+use super::calendar::MICROS_PER_DAY;
 use crate::error::{Error, Result};
 use crate::sqlstate::{DATETIME_FIELD_OVERFLOW, INVALID_PARAMETER_VALUE, invalid_input};
 use arrow::array::timezone::Tz;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 fn out_of_range(text: &str) -> Error {
@@ -23,14 +23,19 @@ fn days(year: i32, month: u32, day: u32) -> Option<i32> {
 
 /// A `date`: days since 1970.
 pub fn date(text: &str) -> Result<i32> {
-    if let Some(fields) = iso_date(text.as_bytes()) {
-        return days(fields.0, fields.1, fields.2).ok_or_else(|| out_of_range(text));
+    if let Some((year, month, day)) = iso_date(text.as_bytes()) {
+        return days_ad(year, month, day).ok_or_else(|| out_of_range(text));
     }
-    let (date, time, _) = split(text, "date")?;
-    if let Some(time) = time {
+    let parts = split(text, "date")?;
+    if let Some(time) = parts.time {
         clock(time).ok_or_else(|| invalid_input("date", text))?;
     }
-    any_date(date, text, "date")
+    any_date(&parts, text, "date")
+}
+
+/// Days since 1970-01-01 of a date of our era, which has no year 0.
+fn days_ad(year: i32, month: u32, day: u32) -> Option<i32> {
+    if year == 0 { None } else { days(year, month, day) }
 }
 
 /// `YYYY-MM-DD` and nothing else.
@@ -59,8 +64,7 @@ pub fn time(text: &str) -> Result<i64> {
     if looks_like_clock(trimmed) {
         return Err(out_of_range(text));
     }
-    let (_, time, _) = split(text, "time")?;
-    time.and_then(clock).ok_or_else(|| invalid_input("time", text))
+    split(text, "time")?.time.and_then(clock).ok_or_else(|| invalid_input("time", text))
 }
 
 /// A `timestamp`: microseconds since 1970. A zone in the text is ignored, as in PostgreSQL.
@@ -132,7 +136,7 @@ fn local(text: &str, name: &str) -> Result<(i64, Option<Zone>)> {
         && let Some((y, m, d)) = iso_date(&bytes[..10])
         && let Some(micros) = clock(&text[11..])
     {
-        let day = days(y, m, d).ok_or_else(|| out_of_range(text))?;
+        let day = days_ad(y, m, d).ok_or_else(|| out_of_range(text))?;
         if micros > MICROS_PER_DAY {
             return Err(out_of_range(text));
         }
@@ -143,9 +147,9 @@ fn local(text: &str, name: &str) -> Result<(i64, Option<Zone>)> {
         "now" => return Ok((Utc::now().timestamp_micros(), Some(Zone::Offset(0)))),
         _ => {}
     }
-    let (date, time, zone_text) = split(text, name)?;
-    let day = any_date(date, text, name)?;
-    let micros = match time {
+    let parts = split(text, name)?;
+    let day = any_date(&parts, text, name)?;
+    let micros = match parts.time {
         None => 0,
         Some(time) => clock(time)
             .ok_or_else(|| if looks_like_clock(time) { out_of_range(text) } else { invalid_input(name, text) })?,
@@ -153,7 +157,7 @@ fn local(text: &str, name: &str) -> Result<(i64, Option<Zone>)> {
     if micros > MICROS_PER_DAY {
         return Err(out_of_range(text));
     }
-    let zone = match zone_text {
+    let zone = match parts.zone {
         None => None,
         Some(zone_text) => Some(read_zone(zone_text).ok_or_else(|| invalid_input(name, text))?),
     };
@@ -175,14 +179,28 @@ impl CharBoundary for [u8] {
     }
 }
 
-/// Date, time and zone parts of a text.
-fn split<'a>(text: &'a str, name: &str) -> Result<(&'a str, Option<&'a str>, Option<&'a str>)> {
-    let trimmed = text.trim();
+/// What a text of a point in time is made of.
+struct Parts<'a> {
+    date: &'a str,
+    time: Option<&'a str>,
+    zone: Option<&'a str>,
+    /// Whether it ends with `BC`.
+    before_christ: bool,
+}
+
+/// Takes a text apart.
+fn split<'a>(text: &'a str, name: &str) -> Result<Parts<'a>> {
+    let (trimmed, before_christ) = without_era(text.trim());
     if trimmed.is_empty() {
         return Err(invalid_input(name, text));
     }
+    if let Some((date, zone)) = date_and_zone(trimmed) {
+        return Ok(Parts { date, time: None, zone: Some(zone), before_christ });
+    }
     // The clock is the first word with a colon; a `T` may join it to the date.
-    let Some(colon) = trimmed.find(':') else { return Ok((trimmed, None, None)) };
+    let Some(colon) = trimmed.find(':') else {
+        return Ok(Parts { date: trimmed, time: None, zone: None, before_christ });
+    };
     let start = trimmed[..colon].rfind([' ', 'T', 't']).ok_or_else(|| invalid_input(name, text))?;
     let date = trimmed[..start].trim_end();
     let rest = &trimmed[start + 1..];
@@ -194,10 +212,32 @@ fn split<'a>(text: &'a str, name: &str) -> Result<(&'a str, Option<&'a str>, Opt
     let zone = zone.trim();
     for suffix in ["AM", "PM"] {
         if zone.eq_ignore_ascii_case(suffix) {
-            return Ok((date, Some(rest), None));
+            return Ok(Parts { date, time: Some(rest), zone: None, before_christ });
         }
     }
-    Ok((date, Some(time), (!zone.is_empty()).then_some(zone)))
+    Ok(Parts { date, time: Some(time), zone: (!zone.is_empty()).then_some(zone), before_christ })
+}
+
+/// Takes `BC` or `AD` off the end; whether it was `BC`.
+fn without_era(text: &str) -> (&str, bool) {
+    let Some((rest, era)) = text.len().checked_sub(2).and_then(|at| text.split_at_checked(at)) else {
+        return (text, false);
+    };
+    let is_bc = era.eq_ignore_ascii_case("BC");
+    let is_word = rest.ends_with(|c: char| !c.is_alphabetic());
+    if is_word && (is_bc || era.eq_ignore_ascii_case("AD")) { (rest.trim_end(), is_bc) } else { (text, false) }
+}
+
+/// A date and a zone without a time between them: `2024-05-07Z`, `2024-05-07 +02:00`. An offset to the west needs the space before it.
+fn date_and_zone(text: &str) -> Option<(&str, &str)> {
+    let is_name = |c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '_');
+    let start = match text.find('+').or_else(|| text.find(" -").map(|space| space + 1)) {
+        Some(sign) => sign,
+        None => text.trim_end_matches(is_name).len(),
+    };
+    let (date, zone) = (text[..start].trim_end(), &text[start..]);
+    let is_date = date.ends_with(|c: char| c.is_ascii_digit() || c.is_ascii_alphabetic()) && !date.contains(':');
+    (is_date && read_zone(zone).is_some()).then_some((date, zone))
 }
 
 fn looks_like_clock(text: &str) -> bool {
@@ -309,9 +349,9 @@ fn month_by_name(word: &str) -> Option<u32> {
 }
 
 /// A date in any of the usual orders: `1999-01-08`, `January 8, 1999`, `8-Jan-1999`, `1/8/1999`, `19990108`.
-fn any_date(text: &str, whole: &str, name: &str) -> Result<i32> {
+fn any_date(parts: &Parts<'_>, whole: &str, name: &str) -> Result<i32> {
     let bad = || invalid_input(name, whole);
-    let lower = text.to_ascii_lowercase();
+    let lower = parts.date.to_ascii_lowercase();
     let today = || Utc::now().date_naive().num_days_from_ce() - 719_163;
     match lower.as_str() {
         "epoch" => return Ok(0),
@@ -319,13 +359,14 @@ fn any_date(text: &str, whole: &str, name: &str) -> Result<i32> {
         "tomorrow" => return Ok(today() + 1),
         "yesterday" => return Ok(today() - 1),
         "infinity" | "-infinity" | "+infinity" => {
-            return Err(Error::unsupported(format!("the date/time value \"{text}\"")));
+            return Err(Error::unsupported(format!("the date/time value \"{}\"", parts.date)));
         }
         _ => {}
     }
     let (lower, before_christ) = match lower.strip_suffix(" bc") {
+        Some(_) if parts.before_christ => return Err(bad()),
         Some(rest) => (rest.trim_end().to_owned(), true),
-        None => (lower, false),
+        None => (lower, parts.before_christ),
     };
     if lower.len() == 8 && lower.bytes().all(|b| b.is_ascii_digit()) {
         let (year, month, day) = (&lower[..4], &lower[4..6], &lower[6..]);
@@ -355,12 +396,13 @@ fn relabel(e: Error, whole: &str) -> Error {
 /// `None`: not numbers. `Err`: numbers, but no such day.
 fn calendar(year: &str, month: Option<i64>, day: &str, before_christ: bool) -> Option<Result<i32>> {
     let mut value = number(year)?;
-    if year.len() <= 2 {
+    if year.len() <= 2 && !before_christ {
         value += if value < 70 { 2000 } else { 1900 };
     }
     let (month, day) = (month?, number(day)?);
+    let exists = u32::try_from(month).ok().zip(u32::try_from(day).ok()).filter(|_| value != 0);
     let value = if before_christ { 1 - value } else { value };
-    let exists = u32::try_from(month).ok().zip(u32::try_from(day).ok()).and_then(|(m, d)| days(value as i32, m, d));
+    let exists = exists.and_then(|(m, d)| days(value as i32, m, d));
     Some(exists.ok_or_else(|| out_of_range(year)))
 }
 
@@ -380,6 +422,21 @@ mod tests {
         assert_eq!(date("abc").unwrap_err().state().0, "22007");
         assert_eq!(date("").unwrap_err().state().0, "22007");
         assert!(date("0044-03-15 BC").unwrap() < -700_000);
+    }
+
+    #[test]
+    fn eras_and_zones_stand_behind_dates_and_times() {
+        let utc = zone("UTC").unwrap();
+        let ides = timestamp("0044-03-15 12:30:00 BC").unwrap();
+        assert_eq!(ides.rem_euclid(MICROS_PER_DAY), 45_000_000_000);
+        assert_eq!(ides.div_euclid(MICROS_PER_DAY), i64::from(date("0044-03-15 BC").unwrap()));
+        assert_eq!(timestamptz("0044-03-15 13:30:00+01 BC", utc).unwrap(), ides);
+        assert_eq!(timestamptz("2024-05-07Z", utc).unwrap(), timestamp("2024-05-07").unwrap());
+        assert_eq!(timestamptz("2024-05-07 -01:30", utc).unwrap(), timestamp("2024-05-07 01:30").unwrap());
+        for bad in ["2024-05-07-02", "2024-05-07Q", "2024-05-07+", "BC", "0044-03-15 BC BC", "Z", "é BC", "+02"] {
+            assert_eq!(timestamptz(bad, utc).unwrap_err().state().0, "22007", "{bad}");
+        }
+        assert_eq!(date("0000-01-01").unwrap_err().state().0, "22008");
     }
 
     #[test]

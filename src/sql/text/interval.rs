@@ -1,5 +1,6 @@
 //! Intervals from text: `1 year 2 mons -3 days 04:05:06.7`, `3 hours ago`, `P1Y2M3DT4H5M6S`.
 
+use super::calendar::MICROS_PER_DAY;
 use crate::error::{Error, Result};
 use crate::sqlstate::{DATETIME_FIELD_OVERFLOW, invalid_input};
 use arrow::datatypes::IntervalMonthDayNano;
@@ -61,9 +62,8 @@ pub fn interval(text: &str) -> Result<IntervalMonthDayNano> {
 
 /// How long an interval is in microseconds, a month being 30 days and a day 24 hours; `None` when that is out of range.
 pub fn length_us(interval: &IntervalMonthDayNano) -> Option<i64> {
-    const DAY_US: i64 = 86_400_000_000;
     let days = i64::from(interval.months) * 30 + i64::from(interval.days);
-    days.checked_mul(DAY_US)?.checked_add(interval.nanoseconds / 1000)
+    days.checked_mul(MICROS_PER_DAY)?.checked_add(interval.nanoseconds / 1000)
 }
 
 /// `INTERVAL 'text' first TO last(precision)`.

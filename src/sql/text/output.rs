@@ -1,5 +1,6 @@
 //! Writes values of one Arrow column in PostgreSQL's text form.
 
+use super::calendar::MICROS_PER_DAY;
 use crate::error::{Error, Result};
 use arrow::array::timezone::Tz;
 use arrow::array::{
@@ -275,8 +276,6 @@ fn clock(out: &mut Vec<u8>, micros: u64) {
     }
     put(out, format_args!(".{fraction:0width$}"));
 }
-
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 fn timestamp(out: &mut Vec<u8>, micros: i64) {
     let before_christ = calendar(out, micros.div_euclid(MICROS_PER_DAY));

@@ -3,6 +3,7 @@
 use super::columns::ColumnRows;
 use super::request::Points;
 use super::tables::{TIME_COLUMN, TableRows};
+use lightning_sql::extension::quoted;
 use lightning_sql::{Result, Session, SqlState};
 
 /// The schema that measurements are tables of.
@@ -47,10 +48,6 @@ fn declared(column: &ColumnRows) -> String {
 
 fn qualified(table: &str) -> String {
     format!("{}.{}", quoted(SCHEMA), quoted(table))
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Whether a failure is that of somebody who was faster: the next attempt sees what they did.

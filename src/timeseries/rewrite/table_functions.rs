@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, ObjectName, Select, TableAlias, TableFactor, TableFunctionArgs, Value,
 };
 use lightning_catalog::{Column, Relation};
-use lightning_sql::extension::{Scope, folded, identifier, parse_query};
+use lightning_sql::extension::{Scope, folded, identifier, parse_query, quoted};
 use lightning_sql::sqlstate::{INVALID_PARAMETER_VALUE, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_FUNCTION};
 use lightning_sql::{Error, Result, SqlState, types};
 
@@ -148,10 +148,6 @@ fn is_number(pg: types::PgType) -> bool {
     [types::INT2, types::INT4, types::INT8, types::FLOAT4, types::FLOAT8, types::NUMERIC]
         .iter()
         .any(|t| t.oid == pg.oid)
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn list(names: &[String]) -> String {

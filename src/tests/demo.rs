@@ -1,0 +1,95 @@
+//! The shell's `.demo`: the data it makes, and that every query it shows can be asked.
+
+use crate::process::{run, stderr, stdout, with_input};
+use std::process::Output;
+
+/// A database in a new directory, and what `.demo` said there.
+fn demo() -> (tempfile::TempDir, String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").to_str().unwrap().to_owned();
+    let said = succeeded(with_input(&[&data], ".demo\n"));
+    (dir, data, said)
+}
+
+fn succeeded(output: Output) -> String {
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(stderr(&output), "");
+    stdout(&output)
+}
+
+fn ask(data: &str, sql: &str) -> String {
+    succeeded(run(&["sql", data, "-c", sql, "--format", "csv"]))
+}
+
+/// The queries among what it said.
+fn queries(said: &str) -> Vec<&str> {
+    let (_, shown) = said.split_once("To try:\n").unwrap();
+    shown.split("\n\n").map(str::trim).filter(|query| !query.is_empty()).collect()
+}
+
+#[test]
+fn every_query_it_shows_has_rows() {
+    let (_dir, data, said) = demo();
+    let queries = queries(&said);
+    for words in ["SAMPLE BY", "LATEST ON", "time_bucket_gapfill", "ASOF JOIN", "rate(", "demo.hourly"] {
+        assert_eq!(queries.iter().filter(|query| query.contains(words)).count(), 1, "{words}");
+    }
+    for query in &queries {
+        assert!(query.starts_with("-- ") && query.ends_with(';'), "{query}");
+        assert!(ask(&data, query).lines().count() > 1, "{query}");
+    }
+    // Pasted into one shell, one after the other, as they were shown.
+    let (_, all) = said.split_once("To try:\n").unwrap();
+    let pasted = succeeded(with_input(&[&data], all));
+    let alone: Vec<String> = queries.iter().map(|query| ask(&data, query)).collect();
+    assert_eq!(pasted, alone.concat());
+}
+
+#[test]
+fn its_data_has_what_it_is_to_show() {
+    let (_dir, data, said) = demo();
+    for line in ["demo.metric     102313 rows", "demo.quote       14040 rows", "demo.trade        1485 rows"] {
+        assert!(said.contains(line), "{said}");
+    }
+    // The same every time.
+    let digest = "SELECT count(*), sum(cpu), sum(requests), min(ts), max(ts) FROM demo.metric";
+    assert_eq!(ask(&data, digest), ask(&demo().1, digest));
+    let gap = "SELECT max(gap) AS gap FROM (SELECT ts - lag(ts) OVER (ORDER BY ts) AS gap FROM demo.metric WHERE host = 'web2') AS g";
+    assert_eq!(ask(&data, gap), "gap\n03:00:15\n");
+    let restarts = "SELECT host, count(*) AS restarts FROM (SELECT host, requests < lag(requests) OVER (PARTITION BY host ORDER BY ts) \
+                    AS again FROM demo.metric) AS m WHERE again GROUP BY host";
+    assert_eq!(ask(&data, restarts), "host,restarts\nweb4,2\n");
+    let same = "SELECT count(*) AS n FROM (SELECT hour, host, cpu FROM demo.hourly EXCEPT \
+                SELECT time_bucket('1 hour', ts), host, avg(cpu) FROM demo.metric GROUP BY 1, 2) AS d";
+    assert_eq!(ask(&data, same), "n\n0\n");
+    assert_eq!(ask(&data, "SELECT count(DISTINCT hour) AS n FROM demo.hourly"), "n\n72\n");
+    let cpu = "SELECT min(cpu) > 0 AND max(cpu) < 100 AS percent FROM demo.metric";
+    assert_eq!(ask(&data, cpu), "percent\nt\n");
+}
+
+#[test]
+fn a_schema_that_is_there_is_left_alone() {
+    let (_dir, data, said) = demo();
+    ask(&data, "DELETE FROM demo.trade");
+    let again = succeeded(with_input(&[&data], ".demo\n"));
+    assert!(
+        again.starts_with("Schema demo is there already and is left as it is; DROP SCHEMA demo CASCADE;"),
+        "{again}"
+    );
+    assert_eq!(queries(&again), queries(&said));
+    assert_eq!(ask(&data, "SELECT count(*) AS n FROM demo.trade"), "n\n0\n");
+    assert_eq!(succeeded(with_input(&[&data], "DROP SCHEMA demo CASCADE;\n.demo\n")), said);
+}
+
+#[test]
+fn it_is_all_or_nothing() {
+    let there = "select count(*) as n from pg_namespace where nspname = 'demo';\n";
+    let output = with_input(&[], &format!("begin;\n.demo\nrollback;\n{there}begin;\n.demo\ncommit;\n{there}"));
+    let said = succeeded(output);
+    assert!(said.contains("\nn\n0\n") && said.ends_with("\nn\n1\n"), "{said}");
+    let (dir, there) = (tempfile::tempdir().unwrap(), there.trim_end());
+    let data = dir.path().to_str().unwrap();
+    let output = with_input(&[data], "set statement_timeout = '1ms';\n.demo\n");
+    assert!(stderr(&output).contains("57014") && stdout(&output).is_empty(), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(ask(data, there), "n\n0\n");
+}
