@@ -4,6 +4,7 @@ use super::target::folded;
 use crate::error::{Error, Result};
 use crate::sqlstate::{DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE, UNDEFINED_COLUMN};
 use crate::text::interval::{interval, length_us};
+use crate::text::nanos;
 use crate::types;
 use datafusion::sql::sqlparser::ast::{CreateTableOptions, Expr, SqlOption, UnaryOperator, Value};
 use lightning_catalog::{NewColumn, TimeOptions};
@@ -68,6 +69,7 @@ pub(super) fn check_retention(kind: Kind, text: &str, width: Option<PartitionWid
     let kept_us = kept_us.ok_or_else(|| invalid(format!("retention must be positive: \"{text}\"")))?;
     let partition_us = match width {
         Some(PartitionWidth::Values(width)) if kind == Kind::Date => width.saturating_mul(DAY_US),
+        Some(PartitionWidth::Values(width)) if kind == Kind::NanoStamp => width / nanos::PER_MICRO,
         Some(PartitionWidth::Values(width)) => width,
         Some(PartitionWidth::Months(months)) => i64::from(months) * 30 * DAY_US,
         None => 0,
@@ -82,6 +84,8 @@ pub(super) fn check_retention(kind: Kind, text: &str, width: Option<PartitionWid
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Stamp,
+    /// A time stamp in nanoseconds.
+    NanoStamp,
     Date,
     Integer,
 }
@@ -90,6 +94,7 @@ impl Kind {
     fn of(column: &NewColumn) -> Result<Kind> {
         match column.type_oid.0 {
             oid if oid == types::TIMESTAMP.oid || oid == types::TIMESTAMPTZ.oid => Ok(Kind::Stamp),
+            oid if oid == types::TIMESTAMP_NS.oid || oid == types::TIMESTAMPTZ_NS.oid => Ok(Kind::NanoStamp),
             oid if oid == types::DATE.oid => Ok(Kind::Date),
             oid if [types::INT2.oid, types::INT4.oid, types::INT8.oid].contains(&oid) => Ok(Kind::Integer),
             _ => Err(Error::new(DATATYPE_MISMATCH, format!("column \"{}\" is not a time", column.name))
@@ -118,6 +123,7 @@ impl Kind {
         match self {
             Kind::Date if us % DAY_US != 0 => Err(invalid("partition_by of dates is whole days")),
             Kind::Date => Ok(PartitionWidth::Values(us / DAY_US)),
+            Kind::NanoStamp => nanos::of_micros(us).map(PartitionWidth::Values).ok_or_else(nanos::out_of_range),
             _ => Ok(PartitionWidth::Values(us)),
         }
     }
