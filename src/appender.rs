@@ -11,8 +11,9 @@
 use crate::database::Database;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampNanosecondType};
 use lightning_catalog::{Relation, Snapshot, Table};
+use lightning_sql::text::nanos;
 use lightning_sql::types::pg_type;
 use lightning_sql::unique::{Gone, NewKeys, UniqueKey};
 use lightning_sql::{Error, Result, SqlState};
@@ -124,6 +125,7 @@ impl Appender {
             false => cast(column, field)?,
         };
         check_length(&column, field)?;
+        check_times(&column, field)?;
         Ok(column)
     }
 }
@@ -140,6 +142,19 @@ fn check_length(column: &ArrayRef, field: &Field) -> Result<()> {
         true => Err(Error::new(SqlState("22001"), format!("value too long for type {}", pg.sql_name()))),
         false => Ok(()),
     }
+}
+
+/// The ends of the integers are no times in nanoseconds.
+fn check_times(column: &ArrayRef, field: &Field) -> Result<()> {
+    match column.as_primitive_opt::<TimestampNanosecondType>() {
+        Some(times) if !times.iter().flatten().all(nanos::is_time) => Err(beyond(field)),
+        _ => Ok(()),
+    }
+}
+
+fn beyond(field: &Field) -> Error {
+    let message = format!("column \"{}\": {}", field.name(), nanos::out_of_range().message());
+    Error::new(nanos::out_of_range().state(), message)
 }
 
 /// Finds `table` or `schema.table`.
@@ -164,7 +179,11 @@ fn cast(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         );
         return Err(Error::new(SqlState("42804"), message));
     }
-    cast_with_options(column, field.data_type(), &CastOptions { safe: false, ..Default::default() })
+    let options = CastOptions { safe: false, ..Default::default() };
+    if matches!(field.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, _)) {
+        return cast_with_options(column, field.data_type(), &options).map_err(|_| beyond(field));
+    }
+    cast_with_options(column, field.data_type(), &options)
         .map_err(|e| Error::new(SqlState("22003"), format!("column \"{}\": {e}", field.name())))
 }
 
@@ -182,10 +201,11 @@ fn is_lossless(from: &DataType, to: &DataType) -> bool {
         (Utf8 | LargeUtf8 | Utf8View, Utf8View) => true,
         (Binary | LargeBinary | BinaryView | FixedSizeBinary(_), BinaryView) => true,
         (Time32(_), Time64(TimeUnit::Microsecond)) => true,
-        (Date32, Timestamp(_, None)) => true,
+        (Date32, Timestamp(TimeUnit::Microsecond, None)) => true,
         (Timestamp(unit, from), Timestamp(TimeUnit::Microsecond, to)) => {
             *unit != TimeUnit::Nanosecond && from.is_some() == to.is_some()
         }
+        (Timestamp(_, from), Timestamp(TimeUnit::Nanosecond, to)) => from.is_some() == to.is_some(),
         (List(from) | LargeList(from) | FixedSizeList(from, _), List(to)) => {
             is_lossless(from.data_type(), to.data_type())
         }
@@ -218,6 +238,7 @@ mod tests {
         assert!(!is_lossless(&Float64, &Int64));
         assert!(!is_lossless(&Decimal128(15, 4), &Decimal128(15, 2)));
         assert!(!is_lossless(&Timestamp(TimeUnit::Nanosecond, None), &Timestamp(TimeUnit::Microsecond, None)));
+        assert!(is_lossless(&Timestamp(TimeUnit::Microsecond, None), &Timestamp(TimeUnit::Nanosecond, None)));
         assert!(!is_lossless(&Utf8, &Int32));
     }
 }

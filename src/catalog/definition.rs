@@ -18,6 +18,8 @@ impl fmt::Display for Oid {
 
 /// The first OID given to a user's object.
 pub const FIRST_USER_OID: Oid = Oid(16384);
+/// The first OID above those of users' objects: types that PostgreSQL does not have are numbered from here.
+pub const FIRST_RESERVED_OID: Oid = Oid(2_147_483_000);
 /// The role that owns everything.
 pub const BOOTSTRAP_USER: Oid = Oid(10);
 /// Database `postgres`.

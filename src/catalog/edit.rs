@@ -4,7 +4,8 @@
 //! gives out OIDs, and at the end writes its rows and yields the snapshot the rest of the transaction sees.
 
 use crate::definition::{
-    Column, Index, IndexColumn, Materialized, Oid, PrimaryKey, Relation, Schema, Table, TimeOptions, View,
+    Column, FIRST_RESERVED_OID, Index, IndexColumn, Materialized, Oid, PrimaryKey, Relation, Schema, Table,
+    TimeOptions, View,
 };
 use crate::error::{Error, ObjectKind, Result};
 use crate::snapshot::Snapshot;
@@ -348,7 +349,10 @@ impl Edit {
 
     fn allocate(&mut self) -> Result<Oid> {
         let oid = Oid(self.next.next_oid);
-        self.next.next_oid = self.next.next_oid.checked_add(1).ok_or(Error::OidsExhausted)?;
+        if oid >= FIRST_RESERVED_OID {
+            return Err(Error::OidsExhausted);
+        }
+        self.next.next_oid += 1;
         Ok(oid)
     }
 }

@@ -24,9 +24,9 @@ mod snapshot;
 mod store;
 
 pub use definition::{
-    BOOTSTRAP_USER, Column, Database, FIRST_USER_OID, INFORMATION_SCHEMA, Index, IndexColumn, LIGHTNING_DATABASE,
-    LIGHTNING_SCHEMA, Materialized, Oid, PG_CATALOG_SCHEMA, POSTGRES_DATABASE, PUBLIC_SCHEMA, PrimaryKey, Relation,
-    Schema, Table, TimeOptions, View,
+    BOOTSTRAP_USER, Column, Database, FIRST_RESERVED_OID, FIRST_USER_OID, INFORMATION_SCHEMA, Index, IndexColumn,
+    LIGHTNING_DATABASE, LIGHTNING_SCHEMA, Materialized, Oid, PG_CATALOG_SCHEMA, POSTGRES_DATABASE, PUBLIC_SCHEMA,
+    PrimaryKey, Relation, Schema, Table, TimeOptions, View,
 };
 pub use edit::{Edit, NewColumn, NewIndex, NewPrimaryKey, NewTable, NewView};
 pub use error::{Error, ObjectKind, Result};

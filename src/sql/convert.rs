@@ -5,6 +5,7 @@
 //! where they agree.
 
 use crate::error::{Error, Result};
+use crate::precision::{self, Beyond};
 use crate::sqlstate::{CANNOT_COERCE, NUMERIC_VALUE_OUT_OF_RANGE, UNDEFINED_FUNCTION};
 use crate::text::{ColumnBuilder, InputOptions, TextColumn, datetime, number};
 use crate::types::{self, PgType};
@@ -42,6 +43,8 @@ enum Family {
     Time,
     Timestamp,
     Timestamptz,
+    /// `timestamp_ns`, `timestamptz_ns`.
+    Nanos,
     Interval,
     Uuid,
     Oid,
@@ -64,6 +67,7 @@ fn family(pg: PgType) -> Family {
         1083 => Family::Time,
         1114 => Family::Timestamp,
         1184 => Family::Timestamptz,
+        _ if pg.is_nanos() => Family::Nanos,
         1186 => Family::Interval,
         2950 => Family::Uuid,
         24 | 26 | 28 | 2205 | 2206 | 4089 => Family::Oid,
@@ -88,6 +92,9 @@ pub(crate) fn exists(from: PgType, to: PgType, context: Context) -> bool {
         (Bool, Integer) | (Integer, Bool) => explicit && (from.oid == 23 || to.oid == 23),
         (Date, Timestamp | Timestamptz) => true,
         (Timestamp, Date | Time | Timestamptz) | (Timestamptz, Date | Time | Timestamp) => true,
+        (Date | Timestamp | Timestamptz | Nanos, Nanos) => true,
+        // Digits are lost only where it is asked for.
+        (Nanos, Date | Time | Timestamp | Timestamptz) => explicit,
         (Time, Interval) | (Interval, Time) => true,
         (Json, Json) => true,
         (Vector, Array) => from.vector_as_array().is_some_and(|array| exists(array, to, context)),
@@ -150,6 +157,11 @@ fn any_precision(array: &ArrayRef, from: PgType, to: PgType, context: Context, z
         (Timestamp, Timestamptz) => to_utc(&micros(array)?, zone),
         (Timestamptz, Timestamp) => to_local(array, zone),
         (Timestamptz, Date | Time) => Ok(cast(&to_local(array, zone)?, &wanted)?),
+        (Date | Timestamp | Timestamptz | Nanos, Nanos) => precision::to_nanos(array, from, to, zone, Beyond::Fails),
+        (Nanos, Date | Time | Timestamp | Timestamptz) => {
+            let micros = precision::to_micros(array, from);
+            any_precision(&micros, precision::in_micros(from), to, context, zone)
+        }
         (Array, Array) => list(array, from, to, context, zone),
         (Vector, Array) => {
             let texts = string_view(array)?;
@@ -399,6 +411,9 @@ mod tests {
         assert!(exists(types::TEXT, types::INT4, Context::Explicit));
         assert!(exists(types::UNKNOWN, types::INT4, Context::Assignment));
         assert!(!exists(types::BOOL, types::NUMERIC, Context::Explicit));
+        assert!(!exists(types::TIMESTAMP_NS, types::TIMESTAMP, Context::Assignment));
+        assert!(exists(types::TIMESTAMP_NS, types::DATE, Context::Explicit));
+        assert!(exists(types::TIMESTAMP, types::TIMESTAMPTZ_NS, Context::Assignment));
         assert!(exists(types::DATE, types::TIMESTAMPTZ, Context::Assignment));
     }
 }

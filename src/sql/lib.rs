@@ -22,6 +22,7 @@ pub mod types;
 mod type_names;
 pub mod encode;
 pub mod text;
+mod precision;
 mod convert;
 mod parser;
 mod settings;

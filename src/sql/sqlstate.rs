@@ -580,10 +580,7 @@ fn no_function(text: &str) -> Error {
     let call = between(text, "given name and argument types '", "'").unwrap_or_else(|| first_line(text));
     let shown = match call.split_once('(') {
         Some((name, args)) => {
-            let args = args.trim_end_matches(')');
-            // A type with parentheses of its own cannot be taken apart at commas; it is shown as it is.
-            let named: Vec<&str> =
-                if args.contains('(') { vec![args] } else { args.split(", ").map(sql_name).collect() };
+            let named: Vec<&str> = types(args.strip_suffix(')').unwrap_or(args)).into_iter().map(sql_name).collect();
             format!("{}({})", name.to_lowercase(), named.join(", "))
         }
         None => call.to_lowercase(),
@@ -592,9 +589,23 @@ fn no_function(text: &str) -> Error {
         .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
 }
 
+/// The types between the commas of a list, which may have commas in parentheses of their own.
+fn types(list: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let is_between = |c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    };
+    list.split(is_between).map(str::trim).collect()
+}
+
 /// The SQL name of an Arrow type as DataFusion's messages write it.
 fn sql_name(arrow: &str) -> &str {
     match arrow.trim_matches(|c: char| !c.is_ascii_alphanumeric()) {
+        "Timestamp(ns" => "timestamp_ns",
+        a if a.starts_with("Timestamp(ns, ") => "timestamptz_ns",
+        a if a.starts_with("Timestamp(") && a.contains(", ") => "timestamp with time zone",
+        a if a.starts_with("Timestamp(") => "timestamp without time zone",
         "Utf8" | "LargeUtf8" | "Utf8View" => "text",
         "Binary" | "LargeBinary" | "BinaryView" => "bytea",
         "Null" => "unknown",

@@ -116,6 +116,10 @@ types! {
     JSONB = 3802, "jsonb", "jsonb", -1, 3807, 'U';
     /// regnamespace
     REGNAMESPACE = 4089, "regnamespace", "regnamespace", 4, 4090, 'N';
+    /// timestamp without time zone in nanoseconds, numbered above all objects of users
+    TIMESTAMP_NS = 2147483001, "timestamp_ns", "timestamp_ns", 8, 2147483002, 'D';
+    /// timestamp with time zone in nanoseconds
+    TIMESTAMPTZ_NS = 2147483003, "timestamptz_ns", "timestamptz_ns", 8, 2147483004, 'D';
 }
 
 /// Digits and scale of a `numeric` without modifier.
@@ -165,6 +169,11 @@ impl PgType {
     /// Microseconds as a value of this type has them, halves rounded away from zero.
     pub(crate) fn rounded(self, micros: i64) -> i64 {
         self.fraction_unit().map_or(micros, |unit| micros.saturating_add(unit / 2 * micros.signum()) / unit * unit)
+    }
+
+    /// Whether it is a time stamp in nanoseconds, with or without zone.
+    pub fn is_nanos(self) -> bool {
+        self.oid == TIMESTAMP_NS.oid || self.oid == TIMESTAMPTZ_NS.oid
     }
 
     /// The array type an `int2vector` or `oidvector` can be read as.
@@ -243,6 +252,8 @@ impl PgType {
             1083 => DataType::Time64(TimeUnit::Microsecond),
             1114 => DataType::Timestamp(TimeUnit::Microsecond, None),
             1184 => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            oid if oid == TIMESTAMP_NS.oid => DataType::Timestamp(TimeUnit::Nanosecond, None),
+            oid if oid == TIMESTAMPTZ_NS.oid => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
             1186 => DataType::Interval(IntervalUnit::MonthDayNano),
             1700 => {
                 let (precision, scale) = self.precision_and_scale();
@@ -327,6 +338,8 @@ pub fn from_arrow(data_type: &DataType) -> PgType {
         DataType::FixedSizeBinary(16) => UUID,
         DataType::FixedSizeBinary(_) => BYTEA,
         DataType::Date32 => DATE,
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => TIMESTAMP_NS,
+        DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => TIMESTAMPTZ_NS,
         DataType::Date64 | DataType::Timestamp(_, None) => TIMESTAMP,
         DataType::Timestamp(_, Some(_)) => TIMESTAMPTZ,
         DataType::Time32(_) | DataType::Time64(_) => TIME,
@@ -405,12 +418,31 @@ mod tests {
 
     #[test]
     fn metadata_brings_back_type_and_modifier() {
-        for pg in [VARCHAR.with_modifier(14), PgType::numeric(15, 2), UUID, JSON, BPCHAR.with_modifier(5), OID, INT4] {
+        let plain = [UUID, OID, INT4, TIMESTAMP_NS, TIMESTAMPTZ_NS];
+        let marked = [VARCHAR.with_modifier(14), PgType::numeric(15, 2), JSON, BPCHAR.with_modifier(5)];
+        for pg in plain.into_iter().chain(marked) {
             let field = arrow_field("c", pg, true).unwrap();
             assert_eq!(pg_type(&field), pg);
         }
         let array = VARCHAR.array_of().unwrap();
         assert_eq!(pg_type(&arrow_field("c", array, true).unwrap()), array);
+    }
+
+    #[test]
+    fn arrays_know_the_precision_of_their_time_stamps() {
+        for pg in [TIMESTAMP, TIMESTAMPTZ, TIMESTAMP_NS, TIMESTAMPTZ_NS] {
+            let array = pg.array_of().unwrap();
+            assert_eq!(from_arrow(&array.arrow_type().unwrap()), array);
+            assert_eq!(array.element(), Some(pg));
+        }
+    }
+
+    #[test]
+    fn types_of_our_own_are_numbered_above_all_objects() {
+        let ours = TYPES.iter().filter(|info| info.oid >= lightning_catalog::FIRST_USER_OID.0);
+        let oids: Vec<u32> = ours.flat_map(|info| [info.oid, info.array_oid]).collect();
+        assert_eq!(oids.len(), 4);
+        assert!(oids.iter().all(|oid| *oid >= lightning_catalog::FIRST_RESERVED_OID.0 && i32::try_from(*oid).is_ok()));
     }
 
     #[test]

@@ -9,15 +9,17 @@
 use crate::error::{Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{cast, max, min, take_record_batch};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// Fewer rows of a partition get no segment of their own.
 pub(crate) const PARTITION_ROWS_MIN: usize = 8192;
 
-/// Microseconds, or days for a date, of a day.
+/// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
+/// Nanoseconds of a day.
+const DAY_NS: i64 = DAY_US * 1000;
 
 /// How the rows of a table are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub struct PartitionBy {
 pub enum PartitionWidth {
     /// So many consecutive values, counted from zero; at least 1.
     Values(i64),
-    /// So many months of the calendar in UTC, counted from January 1970; at least 1. For dates and time stamps in microseconds.
+    /// So many months of the calendar in UTC, counted from January 1970; at least 1. For dates and time stamps in micro- or nanoseconds.
     Months(u32),
 }
 
@@ -49,12 +51,12 @@ impl PartitionBy {
         }
     }
 
-    /// The partition of a value of a column of this type: microseconds, days or numbers.
+    /// The partition of a value of a column of this type: micro- or nanoseconds, days or numbers.
     pub fn partition_of(&self, value: i64, data_type: &DataType) -> i64 {
         match self.width {
             PartitionWidth::Values(width) => value.div_euclid(width),
             PartitionWidth::Months(months) => {
-                let day = if is_date(data_type) { value } else { value.div_euclid(DAY_US) };
+                let day = value.div_euclid(day_length(data_type));
                 month_of(day).div_euclid(i64::from(months))
             }
         }
@@ -66,7 +68,7 @@ impl PartitionBy {
             PartitionWidth::Values(width) => partition.checked_mul(width),
             PartitionWidth::Months(months) => {
                 let day = first_day(partition.checked_mul(i64::from(months))?)?;
-                if is_date(data_type) { Some(day) } else { day.checked_mul(DAY_US) }
+                day.checked_mul(day_length(data_type))
             }
         }
     }
@@ -122,7 +124,16 @@ fn is_date(data_type: &DataType) -> bool {
 }
 
 fn is_moment(data_type: &DataType) -> bool {
-    is_date(data_type) || matches!(data_type, DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, _))
+    is_date(data_type) || matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _))
+}
+
+/// How many values of a type of dates or time stamps are in a day.
+fn day_length(data_type: &DataType) -> i64 {
+    match data_type {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => DAY_NS,
+        DataType::Timestamp(..) => DAY_US,
+        _ => 1,
+    }
 }
 
 /// The values of a column that can part rows.
@@ -195,6 +206,9 @@ mod tests {
         let by = PartitionBy { column: 0, width: PartitionWidth::Months(3) };
         let starts = [-1, 0, 1].map(|partition| by.start(partition, &DataType::Date32));
         assert_eq!(starts, [Some(-92), Some(0), Some(90)]);
+        let nanos = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        assert_eq!([-1, 0, 1].map(|partition| by.start(partition, &nanos)), [-92, 0, 90].map(|day| Some(day * DAY_NS)));
+        assert_eq!([-1, 0, 90 * DAY_NS].map(|value| by.partition_of(value, &nanos)), [-1, 0, 1]);
         // 2000-02-29 is in February, 1900 had none.
         assert_eq!((month_of(11_016), month_of(-25_509), month_of(-25_508)), (361, -839, -838));
     }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::partition::numbers;
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{max, min};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use std::ops::RangeInclusive;
 
 /// Ranges that are kept apart.
@@ -24,6 +24,7 @@ pub(crate) struct Touched {
 /// Values that are not farther apart are one range: ten minutes, a day, or 1,024.
 fn grain(data_type: &DataType) -> i64 {
     match data_type {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => 600_000_000_000,
         DataType::Timestamp(..) => 600_000_000,
         DataType::Date32 => 1,
         _ => 1024,

@@ -88,11 +88,12 @@ async fn aggregates_have_what_their_queries_have_at_every_step() {
         let directory = tempfile::tempdir().unwrap();
         let mut database = Database::open(directory.path()).unwrap();
         let mut session = database.connect().unwrap();
+        let time_type = if seed % 2 == 0 { "timestamptz" } else { "timestamptz_ns" };
         session
-            .execute(
-                "CREATE TABLE m (ts timestamptz, series text, value double precision, PRIMARY KEY (series, ts)) \
+            .execute(&format!(
+                "CREATE TABLE m (ts {time_type}, series text, value double precision, PRIMARY KEY (series, ts)) \
                  WITH (time_column = 'ts', partition_by = '1 day')",
-            )
+            ))
             .await
             .unwrap();
         for (name, query) in VIEWS {

@@ -1,7 +1,10 @@
 //! The embedded API: sessions, statements, transactions, streams, the appender.
 
 use futures::TryStreamExt;
-use lightning::arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use lightning::arrow::array::{
+    ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray,
+};
 use lightning::arrow::datatypes::Int64Type;
 use lightning::{Database, Error, Session, Value, params};
 use std::sync::Arc;
@@ -194,6 +197,32 @@ fn the_appender_casts_what_fits_and_refuses_the_rest() {
     drop(dropped);
     block_on(async { assert_eq!(number(&session, "select count(*) from s.t").await, 3) });
     assert_eq!(state(&database.appender("s.missing").unwrap_err()), "42P01");
+}
+
+#[test]
+fn the_appender_keeps_nanoseconds() {
+    let database = memory();
+    let session = database.connect().unwrap();
+    block_on(session.execute("create table t (at timestamp_ns primary key)")).unwrap();
+    let one = |times: ArrayRef| RecordBatch::try_from_iter([("at", times)]).unwrap();
+    let mut appender = database.appender("t").unwrap();
+    appender.push(one(Arc::new(TimestampNanosecondArray::from(vec![i64::MIN + 1, -1, i64::MAX - 1])))).unwrap();
+    appender.push(one(Arc::new(TimestampMicrosecondArray::from(vec![1])))).unwrap();
+    for beyond in [
+        one(Arc::new(TimestampNanosecondArray::from(vec![i64::MAX]))),
+        one(Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX / 2]))),
+    ] {
+        assert_eq!(state(&appender.push(beyond).unwrap_err()), "22008");
+    }
+    assert_eq!(appender.finish().unwrap(), 4);
+    block_on(async {
+        assert_eq!(number(&session, "select epoch_ns(max(at)) from t").await, i64::MAX - 1);
+        assert_eq!(number(&session, "select epoch_ns(at) from t where at = '1970-01-01 00:00:00.000001'").await, 1000);
+    });
+    block_on(session.execute("create table u (at timestamp)")).unwrap();
+    let mut appender = database.appender("u").unwrap();
+    let lossy = appender.push(one(Arc::new(TimestampNanosecondArray::from(vec![1]))));
+    assert_eq!(state(&lossy.unwrap_err()), "42804");
 }
 
 #[test]

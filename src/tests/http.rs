@@ -189,6 +189,20 @@ fn values_go_into_the_types_that_columns_have() {
 }
 
 #[test]
+fn nanoseconds_are_kept_by_columns_that_have_them() {
+    let served = Served::start();
+    served.run("create table t (at timestamptz_ns not null, v double precision) with (time_column = 'at')");
+    served.write("", "t v=1 1700000000123456789\nt v=2 -1");
+    served.write("&precision=s", "t v=3 1700000000");
+    assert_eq!(
+        served.rows("select at::text, v from t order by v"),
+        ["2023-11-14 22:13:20.123456789+00,1.0", "1969-12-31 23:59:59.999999999+00,2.0", "2023-11-14 22:13:20+00,3.0"]
+    );
+    let answer = served.post("/write?precision=s", "t v=4 10000000000");
+    assert_eq!(answer.error(), "unable to parse: line 1: time stamp 10000000000 is out of range dropped=1");
+}
+
+#[test]
 fn points_of_a_table_with_a_key_replace_what_they_give() {
     let served = Served::start();
     served.run("create table k (time timestamptz, host text, a float8, b bigint, primary key (host, time))");

@@ -8,12 +8,14 @@
 //!
 //! What must hold: `start(t) <= t < next(start(t))` for every instant, but for those whose local time happens twice: they
 //! belong to the bucket their local time names, which begins when PostgreSQL says that time is, at its second pass.
+//!
+//! Everything is computed in microseconds, which reach farther than nanoseconds; [`NanoBucketing`] puts nanoseconds into such buckets.
 
 use arrow::array::timezone::Tz;
 use arrow::datatypes::IntervalMonthDayNano;
 use lightning_sql::sqlstate::{DATETIME_FIELD_OVERFLOW, INVALID_PARAMETER_VALUE};
 use lightning_sql::text::calendar::{Civil, MICROS_PER_DAY};
-use lightning_sql::text::datetime;
+use lightning_sql::text::{datetime, nanos};
 use lightning_sql::{Error, Result};
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
@@ -42,6 +44,7 @@ impl Width {
                 Error::unsupported(message).with_hint("Use a width of months alone, or of shorter units alone.")
             );
         }
+        whole_micros(interval, "width")?;
         let width = if months != 0 {
             Width::Months(i64::from(months))
         } else {
@@ -52,6 +55,15 @@ impl Width {
             width => Ok(width),
         }
     }
+}
+
+/// 22023 for an interval between times in nanoseconds that is no whole number of microseconds.
+pub(crate) fn whole_micros(interval: IntervalMonthDayNano, what: &str) -> Result<()> {
+    if interval.nanoseconds % nanos::PER_MICRO == 0 {
+        return Ok(());
+    }
+    let message = format!("the {what} of a bucket must be a whole number of microseconds");
+    Err(Error::new(INVALID_PARAMETER_VALUE, message))
 }
 
 /// 22023: a bucket that has no length.
@@ -123,7 +135,8 @@ impl Bucketing {
     fn local_start(&self, local: i64) -> Option<i64> {
         match self.width {
             Width::Fixed(length) => {
-                let since = local.checked_sub(self.origin)?;
+                // The distance from the origin may be more than an integer holds.
+                let since = local.rem_euclid(length) - self.origin.rem_euclid(length);
                 local.checked_sub(since.rem_euclid(length))
             }
             Width::Months(length) => {
@@ -151,6 +164,28 @@ impl Bucketing {
     fn months_after_origin(&self, months: i64) -> Option<i64> {
         let day = Civil::of_days(self.origin.div_euclid(MICROS_PER_DAY)).plus_months(months).days();
         day.checked_mul(MICROS_PER_DAY)?.checked_add(self.origin.rem_euclid(MICROS_PER_DAY))
+    }
+}
+
+/// Buckets of nanoseconds. They begin some nanoseconds, less than a microsecond, after those of a [`Bucketing`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NanoBucketing {
+    pub(crate) micros: Bucketing,
+    /// From 0 to 999.
+    pub(crate) phase: i64,
+}
+
+impl NanoBucketing {
+    /// Where the bucket of an instant begins; `None` beyond the range of time stamps.
+    pub(crate) fn start(&self, instant: i64) -> Option<i64> {
+        let (micros, rest) = nanos::split(instant);
+        let micros = if rest < self.phase { micros - 1 } else { micros };
+        nanos::join(self.micros.start(micros)?, self.phase)
+    }
+
+    /// Where the bucket after the one that begins at `start` begins.
+    pub(crate) fn next(&self, start: i64) -> Option<i64> {
+        nanos::join(self.micros.next(nanos::split(start).0)?, self.phase)
     }
 }
 
@@ -246,6 +281,38 @@ mod tests {
     }
 
     #[test]
+    fn nanoseconds_are_in_the_buckets_of_their_microseconds() {
+        let mut random = fastrand::Rng::with_seed(9);
+        for length in ["1 microsecond", "7 minutes", "1 day", "5 months"] {
+            for zone in [None, Some("Europe/Berlin")] {
+                let buckets = bucketing(length, zone);
+                for _ in 0..300 {
+                    let (instant, phase) = (random.i64(i64::MIN / 2..i64::MAX / 2), random.i64(0..1000));
+                    let plain = NanoBucketing { micros: buckets, phase: 0 }.start(instant).unwrap();
+                    assert_eq!(Some(plain), buckets.start(instant.div_euclid(1000)).map(|at| at * 1000));
+                    let moved = NanoBucketing { micros: buckets, phase };
+                    let start = moved.start(instant).unwrap();
+                    let before = NanoBucketing { micros: buckets, phase: 0 }.start(instant - phase).unwrap();
+                    assert_eq!(start, before + phase, "{length} {zone:?} {instant}");
+                    assert_eq!(moved.start(start), Some(start));
+                    assert!(start < moved.next(start).unwrap());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_and_last_buckets_of_nanoseconds_are_cut_off() {
+        let hours = NanoBucketing { micros: bucketing("1 hour", None), phase: 0 };
+        let micros = |text: &str| at(text) * 1000;
+        assert_eq!(hours.start(i64::MIN + 1), None);
+        assert_eq!(hours.start(micros("1677-09-21 01:30")), Some(micros("1677-09-21 01:00")));
+        let last = hours.start(i64::MAX - 1).unwrap();
+        assert_eq!(last, micros("2262-04-11 23:00"));
+        assert_eq!(hours.next(last), None);
+    }
+
+    #[test]
     fn widths_without_length_are_refused() {
         let state =
             |text: &str| Width::of(lightning_sql::text::interval::interval(text).unwrap()).unwrap_err().state().0;
@@ -254,5 +321,7 @@ mod tests {
         assert_eq!(state("-1 month"), "22023");
         assert_eq!(state("1 month 1 day"), "0A000");
         assert!(bucketing("1 day", None).start(i64::MIN + 1).is_none());
+        let odd = IntervalMonthDayNano::new(0, 0, 1_500);
+        assert_eq!(Width::of(odd).unwrap_err().state().0, "22023");
     }
 }

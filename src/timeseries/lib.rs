@@ -2,7 +2,8 @@
 //!
 //! [`TimeSeries`] is an [`Extension`] of `lightning_sql`. What it adds, from the ground up:
 //!
-//! - [`bucket`] knows buckets of time; [`time_bucket`] is the function over them, [`names`] its named arguments.
+//! - [`bucket`] knows buckets of time; [`time_bucket`] is the function over them, [`names`] its named arguments, and [`date_bin`]
+//!   PostgreSQL's own.
 //! - [`first_last`], with [`last_rows`] to read little for it, [`points`] and [`distribution`] are aggregates, [`lttb`] chooses points that show a curve.
 //! - [`gapfill`] makes rows for buckets without any; [`joins`] joins by time and finds latest rows.
 //!
@@ -21,6 +22,7 @@ mod last_rows;
 mod points;
 mod lttb;
 mod time_bucket;
+mod date_bin;
 mod gapfill;
 mod names;
 mod grammar;
@@ -59,6 +61,7 @@ impl Extension for TimeSeries {
     fn scalar_functions(&self) -> Vec<ScalarUDF> {
         let mut functions = gapfill::markers::functions();
         functions.push(time_bucket::time_bucket());
+        functions.push(date_bin::date_bin());
         functions
     }
 

@@ -7,11 +7,12 @@
 use crate::gapfill::markers;
 use crate::time_bucket;
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, TimezoneInfo, Value,
-    VisitMut, VisitorMut,
+    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
+    TimezoneInfo, Value, VisitMut, VisitorMut,
 };
 use lightning_sql::extension::folded;
 use lightning_sql::sqlstate::{SYNTAX_ERROR, UNDEFINED_FUNCTION};
+use lightning_sql::types::{self, PgType};
 use lightning_sql::{Error, Result};
 use std::ops::ControlFlow;
 
@@ -105,13 +106,31 @@ fn placed(name: &str, function: &mut Function) -> Result<()> {
     Ok(())
 }
 
+/// A type as SQL names it.
+pub(crate) fn named_type(pg: PgType) -> DataType {
+    DataType::Custom(ObjectName::from(vec![Ident::new(pg.base_name())]), Vec::new())
+}
+
+/// Whether a time has digits behind the microseconds.
+fn has_nanos(text: &str) -> bool {
+    let digits = text.rsplit_once('.').map_or("", |(_, digits)| digits);
+    digits.bytes().take_while(u8::is_ascii_digit).count() > 6
+}
+
 /// A named argument in the type its place wants. A literal origin is local time.
 fn typed(place: usize, expr: Expr) -> Expr {
-    let is_literal = matches!(&expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
+    let literal = match &expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    };
     let data_type = match place {
         2 => DataType::Text,
-        3 if is_literal => DataType::Timestamp(None, TimezoneInfo::None),
-        4 if is_literal => DataType::Interval { fields: None, precision: None },
+        3 if literal.is_some_and(|text| has_nanos(text)) => named_type(types::TIMESTAMP_NS),
+        3 if literal.is_some() => DataType::Timestamp(None, TimezoneInfo::None),
+        4 if literal.is_some() => DataType::Interval { fields: None, precision: None },
         _ => return expr,
     };
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }

@@ -24,8 +24,9 @@ use lightning_sql::{sqlstate, types};
 use std::sync::Arc;
 
 const MICROS_PER_SECOND: f64 = 1e6;
+const NANOS_PER_SECOND: f64 = 1e9;
 
-/// A value at a time in microseconds.
+/// A value at a time in micro- or nanoseconds.
 #[derive(Clone, Copy, Debug)]
 struct Point {
     at: i64,
@@ -70,9 +71,14 @@ fn increase(points: &[Point]) -> f64 {
     points.windows(2).map(rise).sum()
 }
 
+/// How long after one point another is.
+fn distance(from: Point, to: Point) -> f64 {
+    (i128::from(to.at) - i128::from(from.at)) as f64
+}
+
 fn average(points: &[Point], between: Between) -> f64 {
     let area = |pair: &[Point]| {
-        let length = (pair[1].at - pair[0].at) as f64;
+        let length = distance(pair[0], pair[1]);
         match between {
             Between::Line => length * (pair[0].value + pair[1].value) / 2.0,
             Between::Steps => length * pair[0].value,
@@ -82,17 +88,17 @@ fn average(points: &[Point], between: Between) -> f64 {
 }
 
 impl Measure {
-    fn of(self, points: &[Point], between: Between) -> Option<f64> {
+    fn of(self, points: &[Point], between: Between, per_second: f64) -> Option<f64> {
         let (first, last) = (points.first()?, points.last()?);
-        let micros = (last.at - first.at) as f64;
+        let length = distance(*first, *last);
         match self {
-            Measure::Average if micros == 0.0 => Some(last.value),
-            Measure::Average => Some(average(points, between) / micros),
+            Measure::Average if length == 0.0 => Some(last.value),
+            Measure::Average => Some(average(points, between) / length),
             _ if points.len() < 2 => None,
             Measure::Delta => Some(last.value - first.value),
             Measure::Increase => Some(increase(points)),
-            Measure::Rate if micros == 0.0 => None,
-            Measure::Rate => Some(increase(points) / (micros / MICROS_PER_SECOND)),
+            Measure::Rate if length == 0.0 => None,
+            Measure::Rate => Some(increase(points) / (length / per_second)),
         }
     }
 }
@@ -127,15 +133,16 @@ impl AggregateUDFImpl for OfPoints {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let [value, time, method @ ..] = given else { return self.undefined(given) };
-        let zone = match time {
-            DataType::Timestamp(_, zone) => zone.clone(),
-            DataType::Date32 | DataType::Null => None,
+        let time = match time {
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => time.clone(),
+            DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+            DataType::Date32 | DataType::Null => DataType::Timestamp(TimeUnit::Microsecond, None),
             _ => return self.undefined(given),
         };
         if !value.is_numeric() && !value.is_null() {
             return self.undefined(given);
         }
-        let mut wanted = vec![DataType::Float64, DataType::Timestamp(TimeUnit::Microsecond, zone)];
+        let mut wanted = vec![DataType::Float64, time];
         match method {
             [] => {}
             [method] if self.measure == Measure::Average && crate::time_bucket::is_text(method) => {
@@ -170,7 +177,11 @@ impl AggregateUDFImpl for OfPoints {
                 }
             }
         };
-        Ok(Box::new(Points { measure: self.measure, between, times: Vec::new(), values: Vec::new() }))
+        let per_second = match args.expr_fields.get(1).map(|time| time.data_type()) {
+            Some(DataType::Timestamp(TimeUnit::Nanosecond, _)) => NANOS_PER_SECOND,
+            _ => MICROS_PER_SECOND,
+        };
+        Ok(Box::new(Points { measure: self.measure, between, per_second, times: Vec::new(), values: Vec::new() }))
     }
 }
 
@@ -179,6 +190,7 @@ impl AggregateUDFImpl for OfPoints {
 struct Points {
     measure: Measure,
     between: Between,
+    per_second: f64,
     times: Vec<i64>,
     values: Vec<f64>,
 }
@@ -222,7 +234,7 @@ impl Accumulator for Points {
         let points = self.times.iter().zip(&self.values).map(|(at, value)| Point { at: *at, value: *value });
         let mut points: Vec<Point> = points.collect();
         points.sort_by_key(|point| point.at);
-        Ok(ScalarValue::Float64(self.measure.of(&points, self.between)))
+        Ok(ScalarValue::Float64(self.measure.of(&points, self.between, self.per_second)))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -253,18 +265,26 @@ mod tests {
     #[test]
     fn resets_of_counters_count_from_zero() {
         let counter = points(&[(0, 10.0), (10, 30.0), (20, 5.0), (30, 6.0)]);
-        assert_eq!(Measure::Increase.of(&counter, Between::Line), Some(26.0));
-        assert_eq!(Measure::Rate.of(&counter, Between::Line), Some(26.0 / 30.0));
-        assert_eq!(Measure::Delta.of(&counter, Between::Line), Some(-4.0));
-        assert_eq!(Measure::Rate.of(&counter[..1], Between::Line), None);
+        assert_eq!(Measure::Increase.of(&counter, Between::Line, MICROS_PER_SECOND), Some(26.0));
+        assert_eq!(Measure::Rate.of(&counter, Between::Line, MICROS_PER_SECOND), Some(26.0 / 30.0));
+        assert_eq!(Measure::Delta.of(&counter, Between::Line, MICROS_PER_SECOND), Some(-4.0));
+        assert_eq!(Measure::Rate.of(&counter[..1], Between::Line, MICROS_PER_SECOND), None);
+    }
+
+    #[test]
+    fn the_whole_range_of_nanoseconds_has_a_length() {
+        let far = [Point { at: i64::MIN + 1, value: 0.0 }, Point { at: i64::MAX - 1, value: 1e9 }];
+        let rate = Measure::Rate.of(&far, Between::Line, NANOS_PER_SECOND).unwrap();
+        assert!((rate - 1e9 / (2f64.powi(64) / 1e9)).abs() < 1e-9);
+        assert_eq!(Measure::Average.of(&far, Between::Line, NANOS_PER_SECOND), Some(5e8));
     }
 
     #[test]
     fn averages_weigh_time() {
         let steps = points(&[(0, 1.0), (9, 1.0), (10, 101.0)]);
-        assert_eq!(Measure::Average.of(&steps, Between::Steps), Some(1.0));
-        assert_eq!(Measure::Average.of(&steps, Between::Line), Some(6.0));
-        assert_eq!(Measure::Average.of(&steps[..1], Between::Line), Some(1.0));
-        assert_eq!(Measure::Average.of(&[], Between::Line), None);
+        assert_eq!(Measure::Average.of(&steps, Between::Steps, MICROS_PER_SECOND), Some(1.0));
+        assert_eq!(Measure::Average.of(&steps, Between::Line, MICROS_PER_SECOND), Some(6.0));
+        assert_eq!(Measure::Average.of(&steps[..1], Between::Line, MICROS_PER_SECOND), Some(1.0));
+        assert_eq!(Measure::Average.of(&[], Between::Line, MICROS_PER_SECOND), None);
     }
 }

@@ -4,20 +4,20 @@
 //! interval) and a time zone (text). They may be named, too: `origin =>`, `"offset" =>`, `timezone =>` ([`crate::names`]
 //! casts what is named so). Integers have a width, and an offset, of integers.
 
-use crate::bucket::{Bucketing, Width, not_positive, out_of_range};
+use crate::bucket::{Bucketing, NanoBucketing, Width, not_positive, out_of_range, whole_micros};
 use crate::error::external;
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, PrimitiveArray, TimestampMicrosecondArray};
-use arrow::compute::cast;
-use arrow::datatypes::{
-    DataType, Date32Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Date32Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use lightning_sql::text::calendar::MICROS_PER_DAY;
-use lightning_sql::text::{datetime, interval};
+use lightning_sql::text::{datetime, interval, nanos};
 use lightning_sql::types;
 use std::sync::Arc;
 
@@ -38,6 +38,10 @@ pub(crate) enum Kind {
     Timestamp,
     /// `timestamptz`.
     Timestamptz,
+    /// `timestamp_ns`.
+    TimestampNs,
+    /// `timestamptz_ns`.
+    TimestamptzNs,
     /// Integers of any unit.
     Integer,
 }
@@ -47,6 +51,8 @@ impl Kind {
     pub(crate) fn of(data_type: &DataType) -> Option<Kind> {
         Some(match data_type {
             DataType::Date32 => Kind::Date,
+            DataType::Timestamp(TimeUnit::Nanosecond, None) => Kind::TimestampNs,
+            DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => Kind::TimestamptzNs,
             DataType::Timestamp(_, None) => Kind::Timestamp,
             DataType::Timestamp(_, Some(_)) => Kind::Timestamptz,
             DataType::Int16 | DataType::Int32 | DataType::Int64 => Kind::Integer,
@@ -54,12 +60,52 @@ impl Kind {
         })
     }
 
-    fn arrow(self) -> DataType {
+    /// Whether its values are instants.
+    pub(crate) fn is_instant(self) -> bool {
+        matches!(self, Kind::Timestamptz | Kind::TimestamptzNs)
+    }
+
+    /// Whether its values are nanoseconds.
+    pub(crate) fn is_nanos(self) -> bool {
+        matches!(self, Kind::TimestampNs | Kind::TimestamptzNs)
+    }
+
+    /// The Arrow type values are computed in.
+    pub(crate) fn arrow(self) -> DataType {
         match self {
             Kind::Date => DataType::Date32,
             Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Kind::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::TimestampNs => DataType::Timestamp(TimeUnit::Nanosecond, None),
+            Kind::TimestamptzNs => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
             Kind::Integer => DataType::Int64,
+        }
+    }
+
+    /// The numbers of a column of this kind: micro- or nanoseconds, or integers.
+    pub(crate) fn numbers(self, column: &ArrayRef) -> Result<Int64Array> {
+        let column = cast(column, &self.arrow())?;
+        if let Some(days) = column.as_primitive_opt::<Date32Type>() {
+            return Ok(days.unary(|day| i64::from(day) * MICROS_PER_DAY));
+        }
+        Ok(cast(&column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+    }
+
+    /// A column of this kind.
+    pub(crate) fn column(self, numbers: Vec<Option<i64>>) -> ArrayRef {
+        let zone = self.is_instant().then_some("UTC");
+        match self {
+            Kind::Date => {
+                let days = numbers.into_iter().map(|at| at.map(|at| at.div_euclid(MICROS_PER_DAY) as i32));
+                Arc::new(days.collect::<Date32Array>())
+            }
+            Kind::Integer => Arc::new(Int64Array::from(numbers)),
+            Kind::Timestamp | Kind::Timestamptz => {
+                Arc::new(TimestampMicrosecondArray::from(numbers).with_timezone_opt(zone))
+            }
+            Kind::TimestampNs | Kind::TimestamptzNs => {
+                Arc::new(TimestampNanosecondArray::from(numbers).with_timezone_opt(zone))
+            }
         }
     }
 }
@@ -84,16 +130,42 @@ pub(crate) struct Given {
 
 /// A time buckets begin at.
 #[derive(Clone, Copy, Debug)]
-enum Origin {
-    Local(i64),
-    Instant(i64),
+pub(crate) struct Origin {
+    pub(crate) micros: i64,
+    /// Nanoseconds over.
+    pub(crate) rest: i64,
+    pub(crate) is_instant: bool,
+}
+
+impl Origin {
+    /// The time a value is; `None` for other values, and NULL.
+    pub(crate) fn of(value: &ScalarValue) -> Option<Origin> {
+        let origin = |(micros, rest), is_instant| Some(Origin { micros, rest, is_instant });
+        match value {
+            ScalarValue::TimestampMicrosecond(Some(at), zone) => origin((*at, 0), zone.is_some()),
+            ScalarValue::TimestampNanosecond(Some(at), zone) => origin(nanos::split(*at), zone.is_some()),
+            ScalarValue::Date32(Some(day)) => origin((i64::from(*day) * MICROS_PER_DAY, 0), false),
+            _ => None,
+        }
+    }
+
+    /// The instant a text names, with as many digits as it has.
+    pub(crate) fn read(text: &str, zone: Tz) -> lightning_sql::Result<Origin> {
+        let (micros, rest) = match datetime::timestamptz_ns(text, zone) {
+            Ok(at) => nanos::split(at),
+            Err(_) => (datetime::timestamptz(text, zone)?, 0),
+        };
+        Ok(Origin { micros, rest, is_instant: true })
+    }
 }
 
 /// Buckets of either kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Buckets {
-    /// Of time.
+    /// Of time in microseconds.
     Time(Bucketing),
+    /// Of time in nanoseconds.
+    Nanos(NanoBucketing),
     /// Of integers: width and offset.
     Integer {
         /// Width, positive.
@@ -104,10 +176,36 @@ pub(crate) enum Buckets {
 }
 
 impl Buckets {
-    /// Where the bucket begins that a value, microseconds or an integer, is in; `None` beyond the range.
+    /// Buckets of times of a kind that begin at `origin`, or where they do by default. 22023 when that is not a time of the kind.
+    pub(crate) fn of_time(
+        kind: Kind,
+        width: Width,
+        origin: Option<Origin>,
+        offset: Option<IntervalMonthDayNano>,
+        zone: Option<Tz>,
+    ) -> lightning_sql::Result<Buckets> {
+        let zone = zone.filter(|_| kind.is_instant());
+        let phase = origin.map_or(0, |origin| origin.rest);
+        let origin = origin.map(|origin| match zone {
+            Some(zone) if origin.is_instant => datetime::to_local(origin.micros, zone),
+            _ => origin.micros,
+        });
+        let micros = Bucketing::new(width, origin, offset, zone)?;
+        match (kind.is_nanos(), phase) {
+            (true, phase) => Ok(Buckets::Nanos(NanoBucketing { micros, phase })),
+            (false, 0) => Ok(Buckets::Time(micros)),
+            (false, _) => {
+                let message = "the origin of buckets of microseconds cannot have nanoseconds";
+                Err(lightning_sql::Error::new(lightning_sql::sqlstate::INVALID_PARAMETER_VALUE, message))
+            }
+        }
+    }
+
+    /// Where the bucket begins that a value, micro- or nanoseconds or an integer, is in; `None` beyond the range.
     pub(crate) fn start(&self, value: i64) -> Option<i64> {
         match self {
             Buckets::Time(bucketing) => bucketing.start(value),
+            Buckets::Nanos(bucketing) => bucketing.start(value),
             Buckets::Integer { length, shift } => value.checked_sub(value.checked_sub(*shift)?.rem_euclid(*length)),
         }
     }
@@ -116,6 +214,7 @@ impl Buckets {
     pub(crate) fn next(&self, start: i64) -> Option<i64> {
         match self {
             Buckets::Time(bucketing) => bucketing.next(start),
+            Buckets::Nanos(bucketing) => bucketing.next(start),
             Buckets::Integer { length, .. } => start.checked_add(*length),
         }
     }
@@ -143,19 +242,17 @@ impl Given {
 
     fn take(&mut self, value: &ScalarValue, zone: Tz) -> lightning_sql::Result<()> {
         match value {
-            ScalarValue::IntervalMonthDayNano(Some(offset)) => self.offset = Some(*offset),
-            ScalarValue::TimestampMicrosecond(Some(at), None) => self.origin = Some(Origin::Local(*at)),
-            ScalarValue::TimestampMicrosecond(Some(at), Some(_)) => self.origin = Some(Origin::Instant(*at)),
-            ScalarValue::TimestampNanosecond(Some(at), None) => self.origin = Some(Origin::Local(at.div_euclid(1000))),
-            ScalarValue::TimestampNanosecond(Some(at), Some(_)) => {
-                self.origin = Some(Origin::Instant(at.div_euclid(1000)));
+            ScalarValue::IntervalMonthDayNano(Some(offset)) => {
+                whole_micros(*offset, "offset")?;
+                self.offset = Some(*offset);
             }
-            ScalarValue::Date32(Some(day)) => self.origin = Some(Origin::Local(i64::from(*day) * MICROS_PER_DAY)),
             ScalarValue::Int64(Some(shift)) => self.shift = *shift,
             ScalarValue::Int32(Some(shift)) => self.shift = i64::from(*shift),
             other => {
                 if let Some(Some(text)) = other.try_as_str() {
                     self.take_text(text, zone)?;
+                } else if let Some(origin) = Origin::of(other) {
+                    self.origin = Some(origin);
                 }
             }
         }
@@ -169,8 +266,8 @@ impl Given {
             Err(unknown) => {
                 if let Ok(offset) = interval::interval(text) {
                     self.offset = Some(offset);
-                } else if let Ok(at) = datetime::timestamptz(text, zone) {
-                    self.origin = Some(Origin::Instant(at));
+                } else if let Ok(origin) = Origin::read(text, zone) {
+                    self.origin = Some(origin);
                 } else {
                     return Err(unknown);
                 }
@@ -195,12 +292,7 @@ impl Given {
             let message = "buckets of time have a width that is an interval";
             return Err(lightning_sql::Error::new(lightning_sql::sqlstate::DATATYPE_MISMATCH, message));
         };
-        let zone = if kind == Kind::Timestamptz { self.zone } else { None };
-        let origin = self.origin.map(|origin| match (origin, zone) {
-            (Origin::Instant(at), Some(zone)) => datetime::to_local(at, zone),
-            (Origin::Local(at) | Origin::Instant(at), _) => at,
-        });
-        Ok(Buckets::Time(Bucketing::new(Width::of(width)?, origin, self.offset, zone)?))
+        Buckets::of_time(kind, Width::of(width)?, self.origin, self.offset, self.zone)
     }
 }
 
@@ -213,9 +305,9 @@ pub(crate) fn session_zone(options: &ConfigOptions) -> Tz {
 /// The starts of the buckets of a column's values.
 ///
 /// Neighbours are mostly in one bucket, so the last one is tried first.
-fn starts(buckets: &Buckets, values: impl Iterator<Item = Option<i64>>) -> Result<Vec<Option<i64>>> {
+fn starts(buckets: &Buckets, values: &Int64Array) -> Result<Vec<Option<i64>>> {
     let mut last: Option<(i64, i64)> = None;
-    let mut starts = Vec::with_capacity(values.size_hint().0);
+    let mut starts = Vec::with_capacity(values.len());
     for value in values {
         let Some(value) = value else {
             starts.push(None);
@@ -240,26 +332,9 @@ struct TimeBucket {
     signature: Signature,
 }
 
-impl TimeBucket {
-    fn column(&self, buckets: &Buckets, times: &ArrayRef, kind: Kind) -> Result<ArrayRef> {
-        Ok(match kind {
-            Kind::Date => {
-                let days = times.as_primitive::<Date32Type>().iter();
-                let starts = starts(buckets, days.map(|day| day.map(|day| i64::from(day) * MICROS_PER_DAY)))?;
-                let days = starts.into_iter().map(|at| at.map(|at| at.div_euclid(MICROS_PER_DAY) as i32));
-                Arc::new(days.collect::<Date32Array>())
-            }
-            Kind::Integer => {
-                let starts = starts(buckets, times.as_primitive::<Int64Type>().iter())?;
-                Arc::new(Int64Array::from(starts))
-            }
-            Kind::Timestamp | Kind::Timestamptz => {
-                let times: &PrimitiveArray<TimestampMicrosecondType> = times.as_primitive();
-                let zone = (kind == Kind::Timestamptz).then_some("UTC");
-                Arc::new(TimestampMicrosecondArray::from(starts(buckets, times.iter())?).with_timezone_opt(zone))
-            }
-        })
-    }
+/// A column of times, cut.
+pub(crate) fn cut(buckets: &Buckets, times: &ArrayRef, kind: Kind) -> Result<ArrayRef> {
+    Ok(kind.column(starts(buckets, &kind.numbers(times)?)?))
 }
 
 impl ScalarUDFImpl for TimeBucket {
@@ -303,9 +378,7 @@ impl ScalarUDFImpl for TimeBucket {
         for other in others {
             wanted.push(match other {
                 DataType::Interval(_) => interval.clone(),
-                DataType::Timestamp(_, None) => Kind::Timestamp.arrow(),
-                DataType::Timestamp(_, Some(_)) => Kind::Timestamptz.arrow(),
-                DataType::Date32 => DataType::Date32,
+                DataType::Timestamp(..) | DataType::Date32 => Kind::of(other).map_or(DataType::Null, Kind::arrow),
                 other if is_text(other) => DataType::Utf8View,
                 other if other.is_integer() && kind == Kind::Integer => DataType::Int64,
                 _ => return undefined(),
@@ -342,14 +415,14 @@ impl ScalarUDFImpl for TimeBucket {
         let steady = std::iter::once(width).chain(others).all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let result = if steady {
             match of_row(0)? {
-                Some(buckets) => self.column(&buckets, &times, kind)?,
+                Some(buckets) => cut(&buckets, &times, kind)?,
                 None => arrow::array::new_null_array(&kind.arrow(), rows),
             }
         } else {
             let mut parts = Vec::with_capacity(rows);
             for row in 0..rows {
                 parts.push(match of_row(row)? {
-                    Some(buckets) => self.column(&buckets, &times.slice(row, 1), kind)?,
+                    Some(buckets) => cut(&buckets, &times.slice(row, 1), kind)?,
                     None => arrow::array::new_null_array(&kind.arrow(), 1),
                 });
             }
@@ -368,7 +441,8 @@ impl ScalarUDFImpl for TimeBucket {
     }
 }
 
-fn scalar_at(value: &ColumnarValue, row: usize) -> Result<ScalarValue> {
+/// The value of an argument in a row.
+pub(crate) fn scalar_at(value: &ColumnarValue, row: usize) -> Result<ScalarValue> {
     match value {
         ColumnarValue::Scalar(value) => Ok(value.clone()),
         ColumnarValue::Array(array) => ScalarValue::try_from_array(array, row),

@@ -8,7 +8,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use lightning_catalog::{Column, Relation, Table};
 use lightning_sql::extension::{Scope, folded, identifier};
-use lightning_sql::{Error, Result, SqlState, types};
+use lightning_sql::types::{self, PgType};
+use lightning_sql::{Error, Result, SqlState};
 use std::sync::Arc;
 
 /// invalid_column_reference
@@ -21,8 +22,8 @@ pub(crate) struct TimeColumn {
     pub(crate) table: Option<Ident>,
     /// Its name.
     pub(crate) name: String,
-    /// Whether it is `timestamp without time zone`.
-    pub(crate) is_local: bool,
+    /// Its type.
+    pub(crate) pg: PgType,
 }
 
 impl TimeColumn {
@@ -103,16 +104,16 @@ fn with_query<'a>(name: &ObjectName, withs: &'a Withs) -> Option<(usize, &'a (St
 }
 
 fn of_relation(relation: &Relation) -> Option<TimeColumn> {
-    let is_time = |column: &Column| [types::TIMESTAMP.oid, types::TIMESTAMPTZ.oid].contains(&column.type_oid.0);
+    let is_time = |column: &Column| time_stamp(column).is_some();
     let only = |columns: &[&Column]| match columns {
-        [column] => Some((column.name.clone(), column.type_oid.0 == types::TIMESTAMP.oid)),
+        [column] => Some((column.name.clone(), time_stamp(column)?)),
         _ => None,
     };
     let all: Vec<&Column> = relation.columns().iter().filter(|column| !column.dropped && is_time(column)).collect();
     let of_key = match relation {
         Relation::Table(table) if table.time.is_some() => {
             let column = table.time.as_ref().and_then(|time| table.columns.get(time.column));
-            column.map(|column| (column.name.clone(), column.type_oid.0 != types::TIMESTAMPTZ.oid))
+            column.and_then(|column| Some((column.name.clone(), PgType::by_oid(column.type_oid.0)?)))
         }
         Relation::Table(table) => {
             let key = table.primary_key.iter().flat_map(|key| &key.columns);
@@ -121,23 +122,25 @@ fn of_relation(relation: &Relation) -> Option<TimeColumn> {
         }
         Relation::View(_) => None,
     };
-    let (name, is_local) = of_key.or_else(|| only(&all))?;
-    Some(TimeColumn { table: None, name, is_local })
+    let (name, pg) = of_key.or_else(|| only(&all))?;
+    Some(TimeColumn { table: None, name, pg })
 }
 
-/// The time of a table that points are written to, if it is a time stamp: its name, and whether it is `timestamp without time zone`. A
-/// column named `time` is meant when the table was told nothing.
-pub(crate) fn written(table: &Arc<Table>) -> Option<(String, bool)> {
-    let known = |column: &Column| match column.type_oid.0 {
-        oid if oid == types::TIMESTAMP.oid => Some((column.name.clone(), true)),
-        oid if oid == types::TIMESTAMPTZ.oid => Some((column.name.clone(), false)),
-        _ => None,
-    };
+/// The type of a column of time stamps.
+fn time_stamp(column: &Column) -> Option<PgType> {
+    let stamps = [types::TIMESTAMP, types::TIMESTAMPTZ, types::TIMESTAMP_NS, types::TIMESTAMPTZ_NS];
+    stamps.into_iter().find(|pg| pg.oid == column.type_oid.0)
+}
+
+/// The time of a table that points are written to, if it is a time stamp: its name and type. A column named `time` is meant when the table
+/// was told nothing.
+pub(crate) fn written(table: &Arc<Table>) -> Option<(String, PgType)> {
+    let known = |column: &Column| Some((column.name.clone(), time_stamp(column)?));
     if let Some(time) = &table.time {
         return table.columns.get(time.column).and_then(known);
     }
     let named = table.columns.iter().find(|column| !column.dropped && column.name == "time").and_then(known);
-    let only = || of_relation(&Relation::Table(Arc::clone(table))).map(|time| (time.name, time.is_local));
+    let only = || of_relation(&Relation::Table(Arc::clone(table))).map(|time| (time.name, time.pg));
     named.or_else(only)
 }
 
@@ -149,8 +152,8 @@ fn of_query(query: &Query, scope: &Scope<'_>, withs: &Withs, depth: usize) -> Op
     let TableWithJoins { relation, .. } = from.first()?;
     let mut inner = find(relation, scope, &withs, depth)?;
     inner.table = alias(relation);
-    let is_local = inner.is_local;
-    let found = |name: String| Some(TimeColumn { table: None, name, is_local });
+    let pg = inner.pg;
+    let found = |name: String| Some(TimeColumn { table: None, name, pg });
     for item in projection {
         match item {
             SelectItem::ExprWithAlias { expr, alias } if inner.is(expr) => return found(folded(alias)),

@@ -5,6 +5,7 @@ use crate::parser;
 use crate::statements::target::folded;
 use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::interval::{interval, length_us};
+use crate::text::nanos;
 use crate::types;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem,
@@ -38,6 +39,8 @@ pub(crate) struct Definition {
 enum TimeKind {
     Stamp,
     LocalStamp,
+    NanoStamp,
+    LocalNanoStamp,
     Date,
     Integer,
 }
@@ -47,14 +50,29 @@ impl TimeKind {
         match column.type_oid.0 {
             oid if oid == types::TIMESTAMPTZ.oid => Some(TimeKind::Stamp),
             oid if oid == types::TIMESTAMP.oid => Some(TimeKind::LocalStamp),
+            oid if oid == types::TIMESTAMPTZ_NS.oid => Some(TimeKind::NanoStamp),
+            oid if oid == types::TIMESTAMP_NS.oid => Some(TimeKind::LocalNanoStamp),
             oid if oid == types::DATE.oid => Some(TimeKind::Date),
             oid if [types::INT2.oid, types::INT4.oid, types::INT8.oid].contains(&oid) => Some(TimeKind::Integer),
             _ => None,
         }
     }
 
+    fn is_nanos(self) -> bool {
+        matches!(self, TimeKind::NanoStamp | TimeKind::LocalNanoStamp)
+    }
+
     /// A time as it is written in a query; `None` when it cannot be.
     fn literal(self, value: i64) -> Option<String> {
+        if self.is_nanos() {
+            // Close to the ends a bucket may begin or end beyond all times.
+            let written = (i64::MIN / 8 * 7..=i64::MAX / 8 * 7).contains(&value);
+            let time = chrono::DateTime::from_timestamp_nanos(value);
+            return written.then(|| match self {
+                TimeKind::LocalNanoStamp => format!("'{}'::timestamp_ns", time.format("%Y-%m-%d %H:%M:%S%.9f")),
+                _ => format!("'{}'::timestamptz_ns", time.format("%Y-%m-%d %H:%M:%S%.9f+00")),
+            });
+        }
         let micros = if self == TimeKind::Date { value.checked_mul(MICROS_PER_DAY)? } else { value };
         if self == TimeKind::Integer {
             // Farther out a bucket may begin or end beyond all integers.
@@ -207,7 +225,7 @@ impl Definition {
         self.length().map_or(i64::MIN, |length| time.saturating_sub(length))
     }
 
-    /// How long a bucket is at most, when its width is written out: microseconds, days or numbers.
+    /// How long a bucket is at most, when its width is written out: micro- or nanoseconds, days or numbers.
     fn length(&self) -> Option<i64> {
         let Expr::Function(function) = &self.bucket else { return None };
         let FunctionArguments::List(list) = &function.args else { return None };
@@ -231,7 +249,11 @@ impl Definition {
         let width = interval(&text).ok()?;
         let months = i64::from(width.months).checked_mul(MONTH_SLACK_US)?;
         let length = length_us(&width)?.checked_add(months)?.checked_add(SLACK_US)?;
-        Some(if self.kind == TimeKind::Date { length / MICROS_PER_DAY + 1 } else { length })
+        match self.kind {
+            TimeKind::Date => Some(length / MICROS_PER_DAY + 1),
+            kind if kind.is_nanos() => nanos::of_micros(length),
+            _ => Some(length),
+        }
     }
 }
 

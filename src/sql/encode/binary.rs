@@ -7,6 +7,8 @@ use bytes::{BufMut, BytesMut};
 pub const EPOCH_DAYS: i32 = 10_957;
 /// Microseconds from 1970-01-01 to 2000-01-01.
 pub const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Nanoseconds from 1970-01-01 to 2000-01-01.
+pub const EPOCH_NANOS: i64 = EPOCH_MICROS * 1000;
 
 /// A date.
 pub fn put_date(out: &mut BytesMut, days: i32) {
@@ -16,6 +18,17 @@ pub fn put_date(out: &mut BytesMut, days: i32) {
 /// A timestamp, with or without time zone.
 pub fn put_timestamp(out: &mut BytesMut, micros: i64) {
     out.put_i64(if micros == i64::MAX || micros == i64::MIN { micros } else { micros.saturating_sub(EPOCH_MICROS) });
+}
+
+/// Whether a time stamp in nanoseconds has a binary form: counted from 2000, the earliest are less than all integers, and the least
+/// integer is minus infinity.
+pub fn has_timestamp_ns(nanos: i64) -> bool {
+    nanos.checked_sub(EPOCH_NANOS).is_some_and(|nanos| nanos != i64::MIN)
+}
+
+/// A time stamp in nanoseconds, with or without time zone, that [`has_timestamp_ns`].
+pub fn put_timestamp_ns(out: &mut BytesMut, nanos: i64) {
+    out.put_i64(nanos.saturating_sub(EPOCH_NANOS));
 }
 
 /// An interval.

@@ -16,7 +16,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type, Float64Type,
     Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
-    TimestampMicrosecondType, UInt32Type,
+    TimestampMicrosecondType, TimestampNanosecondType, UInt32Type,
 };
 use arrow::util::display::FormatOptions;
 use bytes::{BufMut, BytesMut};
@@ -146,6 +146,19 @@ impl Shape {
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
                 of::<TimestampMicrosecondType>(&array, move |v, o| datetime::put_timestamptz(o, v, zone))
             }
+            DataType::Timestamp(TimeUnit::Nanosecond, _) if binary => {
+                let values = array.as_primitive::<TimestampNanosecondType>();
+                if !values.iter().flatten().all(binary::has_timestamp_ns) {
+                    return Err(no_binary_form());
+                }
+                of::<TimestampNanosecondType>(&array, |v, o| binary::put_timestamp_ns(o, v))
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, None) => {
+                of::<TimestampNanosecondType>(&array, |v, o| datetime::put_timestamp_ns(o, v))
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => {
+                of::<TimestampNanosecondType>(&array, move |v, o| datetime::put_timestamptz_ns(o, v, zone))
+            }
             DataType::Interval(IntervalUnit::MonthDayNano) if binary => {
                 of::<IntervalMonthDayNanoType>(&array, |v, o| binary::put_interval(o, v))
             }
@@ -169,10 +182,12 @@ impl Shape {
 
 /// Same values, another time zone label: the label does not change how an instant is written.
 fn same_form(form: &DataType, actual: &DataType) -> bool {
-    matches!(
-        (form, actual),
-        (DataType::Timestamp(TimeUnit::Microsecond, Some(_)), DataType::Timestamp(TimeUnit::Microsecond, Some(_)))
-    )
+    match (form, actual) {
+        (DataType::Timestamp(form, Some(_)), DataType::Timestamp(actual, Some(_))) => {
+            form == actual && matches!(form, TimeUnit::Microsecond | TimeUnit::Nanosecond)
+        }
+        _ => false,
+    }
 }
 
 /// The Arrow type whose values a PostgreSQL type is written from.
@@ -196,6 +211,8 @@ fn arrow_form(oid: u32, actual: &DataType) -> DataType {
         oid::TIME => DataType::Time64(TimeUnit::Microsecond),
         oid::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         oid::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        oid::TIMESTAMP_NS => DataType::Timestamp(TimeUnit::Nanosecond, None),
+        oid::TIMESTAMPTZ_NS => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
         oid::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
         oid::UUID => DataType::FixedSizeBinary(16),
         oid::REGCLASS | oid::REGTYPE | oid::REGPROC | oid::REGNAMESPACE | oid::REGROLE if actual.is_integer() => {
@@ -211,6 +228,11 @@ fn arrow_form(oid: u32, actual: &DataType) -> DataType {
 fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, format_options: FormatOptions::default() };
     cast_with_options(array, to, &options).map_err(|e| Error::new(SqlState("22023"), e.to_string()))
+}
+
+fn no_binary_form() -> Error {
+    Error::new(SqlState("22008"), "timestamp_ns before 1707-09-22 00:12:43.145224193 has no binary form")
+        .with_hint("Ask for the result as text.")
 }
 
 fn unencodable(data_type: &DataType) -> Error {

@@ -1,6 +1,7 @@
 //! Dates and times as text in the style `ISO`, over the whole range of the stored integers.
 
-use super::text::{put_clock, put_padded, put_uint};
+use super::text::{put_clock, put_clock_ns, put_padded, put_uint};
+use crate::text::nanos;
 use bytes::{BufMut, BytesMut};
 use chrono::{DateTime, Offset, TimeZone as _};
 
@@ -132,6 +133,27 @@ pub fn put_timestamptz(out: &mut BytesMut, utc_micros: i64, zone: Zone) {
     }
 }
 
+/// A timestamp without time zone in nanoseconds.
+pub fn put_timestamp_ns(out: &mut BytesMut, nanos: i64) {
+    let (micros, rest) = nanos::split(nanos);
+    put_local_ns(out, micros, rest);
+}
+
+/// A timestamp with time zone in nanoseconds, shown in `zone` with its offset.
+pub fn put_timestamptz_ns(out: &mut BytesMut, utc_nanos: i64, zone: Zone) {
+    let (micros, rest) = nanos::split(utc_nanos);
+    let offset = zone.offset_seconds(micros);
+    put_local_ns(out, micros + i64::from(offset) * 1_000_000, rest);
+    put_offset(out, offset);
+}
+
+/// The years of nanoseconds are all after Christ.
+fn put_local_ns(out: &mut BytesMut, micros: i64, rest: i64) {
+    put_civil(out, micros.div_euclid(MICROS_PER_DAY));
+    out.put_u8(b' ');
+    put_clock_ns(out, micros.rem_euclid(MICROS_PER_DAY).unsigned_abs(), rest.unsigned_abs());
+}
+
 fn put_local(out: &mut BytesMut, micros: i64) -> bool {
     let before_christ = put_civil(out, micros.div_euclid(MICROS_PER_DAY));
     out.put_u8(b' ');
@@ -184,6 +206,15 @@ mod tests {
         assert_eq!(text(|o| put_timestamp(o, 0)), "1970-01-01 00:00:00");
         assert_eq!(text(|o| put_timestamp(o, -1)), "1969-12-31 23:59:59.999999");
         assert_eq!(text(|o| put_timestamp(o, 1_500_000)), "1970-01-01 00:00:01.5");
+    }
+
+    #[test]
+    fn nanoseconds_show_nine_digits_at_most() {
+        assert_eq!(text(|o| put_timestamp_ns(o, -1)), "1969-12-31 23:59:59.999999999");
+        assert_eq!(text(|o| put_timestamp_ns(o, 1_500_000_000)), "1970-01-01 00:00:01.5");
+        assert_eq!(text(|o| put_timestamp_ns(o, i64::MIN + 1)), "1677-09-21 00:12:43.145224193");
+        let kolkata = Zone::parse("Asia/Kolkata");
+        assert_eq!(text(|o| put_timestamptz_ns(o, i64::MAX - 1, kolkata)), "2262-04-12 05:17:16.854775806+05:30");
     }
 
     #[test]

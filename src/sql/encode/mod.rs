@@ -16,7 +16,7 @@ mod nested;
 
 #[cfg(test)]
 pub(crate) use binary::put_decimal;
-pub use binary::{EPOCH_DAYS, EPOCH_MICROS};
+pub use binary::{EPOCH_DAYS, EPOCH_MICROS, EPOCH_NANOS};
 pub use datetime::Zone;
 
 use crate::error::{Error, Result, SqlState};

@@ -1,4 +1,4 @@
-//! OIDs of PostgreSQL's built-in types, as the protocol names types.
+//! OIDs of PostgreSQL's built-in types, and of ours, as the protocol names types.
 
 macro_rules! oids {
     ($($name:ident = $oid:literal),* $(,)?) => {
@@ -11,6 +11,7 @@ oids! {
     XID = 28, CID = 29, JSON = 114, FLOAT4 = 700, FLOAT8 = 701, UNKNOWN = 705, BPCHAR = 1042, VARCHAR = 1043,
     DATE = 1082, TIME = 1083, TIMESTAMP = 1114, TIMESTAMPTZ = 1184, INTERVAL = 1186, NUMERIC = 1700, REGCLASS = 2205,
     REGTYPE = 2206, RECORD = 2249, VOID = 2278, UUID = 2950, JSONB = 3802, REGNAMESPACE = 4089, REGROLE = 4096,
+    TIMESTAMP_NS = 2147483001, TIMESTAMPTZ_NS = 2147483003,
 }
 
 /// Array types and their element types.
@@ -41,6 +42,8 @@ const ARRAYS: &[(u32, u32)] = &[
     (22, INT2),
     (30, OID),
     (2287, RECORD),
+    (2147483002, TIMESTAMP_NS),
+    (2147483004, TIMESTAMPTZ_NS),
 ];
 
 /// The element type of an array type.
@@ -54,7 +57,7 @@ pub fn len_of(oid: u32) -> i16 {
         BOOL | CHAR => 1,
         INT2 => 2,
         INT4 | FLOAT4 | OID | XID | CID | DATE | REGCLASS | REGTYPE | REGPROC | REGNAMESPACE | REGROLE | VOID => 4,
-        INT8 | FLOAT8 | TIME | TIMESTAMP | TIMESTAMPTZ => 8,
+        INT8 | FLOAT8 | TIME | TIMESTAMP | TIMESTAMPTZ | TIMESTAMP_NS | TIMESTAMPTZ_NS => 8,
         INTERVAL | UUID => 16,
         NAME => 64,
         UNKNOWN => -2,

@@ -217,20 +217,30 @@ pub fn put_interval(out: &mut BytesMut, value: IntervalMonthDayNano) {
 
 /// `hh:mm:ss[.ffffff]` without trailing zeros; hours may exceed 24 (intervals).
 pub fn put_clock(out: &mut BytesMut, micros: u64) {
-    let seconds = micros / 1_000_000;
+    put_seconds(out, micros / 1_000_000);
+    put_fraction(out, micros % 1_000_000, 6);
+}
+
+/// `hh:mm:ss[.fffffffff]` without trailing zeros, of microseconds and nanoseconds over.
+pub fn put_clock_ns(out: &mut BytesMut, micros: u64, nanos: u64) {
+    put_seconds(out, micros / 1_000_000);
+    put_fraction(out, micros % 1_000_000 * 1000 + nanos, 9);
+}
+
+fn put_seconds(out: &mut BytesMut, seconds: u64) {
     put_padded(out, seconds / 3600, 2);
     out.put_u8(b':');
     put_padded(out, seconds / 60 % 60, 2);
     out.put_u8(b':');
     put_padded(out, seconds % 60, 2);
-    put_fraction(out, micros % 1_000_000);
 }
 
-fn put_fraction(out: &mut BytesMut, micros: u64) {
-    if micros == 0 {
+/// A part of a second in units of which it has `width` digits.
+fn put_fraction(out: &mut BytesMut, units: u64, width: usize) {
+    if units == 0 {
         return;
     }
-    let (mut digits, mut width) = (micros, 6);
+    let (mut digits, mut width) = (units, width);
     while digits.is_multiple_of(10) {
         digits /= 10;
         width -= 1;

@@ -3,11 +3,12 @@
 use super::pattern;
 use super::row::{Context, Datum, Definition, Type, error, float, int, moment, out_of_range, text};
 use crate::text::calendar::MICROS_PER_DAY;
+use crate::text::nanos;
 use arrow::datatypes::IntervalMonthDayNano;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use datafusion::common::Result;
 
-use Type::{Bool, Date, Float8, Int8, Numeric, Text, Time, Timestamp, Timestamptz};
+use Type::{Bool, Date, Float8, Int8, Numeric, Text, Time, Timestamp, TimestampNs, Timestamptz, TimestamptzNs};
 
 const NANOS_PER_DAY: i64 = MICROS_PER_DAY * 1000;
 const DAYS_PER_MONTH: i64 = 30;
@@ -55,6 +56,25 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             .map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
     })
     .stable(),
+    Definition::new("lightning_timestamptz_ns_in", &[(&[Text], TimestamptzNs)], |context, args| {
+        crate::text::datetime::timestamptz_ns(text(&args[0]), zone(context)?)
+            .map(|nanos| Datum::Nanos { nanos, is_instant: true })
+            .map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
+    })
+    .stable(),
+    Definition::new("epoch_ns", &[(&[TimestampNs], Int8), (&[TimestamptzNs], Int8)], |_, args| {
+        Ok(match &args[0] {
+            Datum::Nanos { nanos, .. } => Datum::Int(*nanos),
+            _ => Datum::Null,
+        })
+    }),
+    Definition::new("make_timestamp_ns", &[(&[Int8], TimestampNs)], |_, args| {
+        let nanos = int(&args[0]);
+        match nanos::is_time(nanos) {
+            true => Ok(Datum::Nanos { nanos, is_instant: false }),
+            false => Err(datafusion::common::DataFusionError::External(Box::new(nanos::out_of_range()))),
+        }
+    }),
     Definition::new("justify_days", &[(&[Type::Interval], Type::Interval)], |_, args| {
         Ok(justify(&args[0], true, false))
     }),
@@ -102,6 +122,8 @@ const TO_CHAR: &[(&[Type], Type)] = &[
     (&[Int8, Text], Text),
     (&[Numeric, Text], Text),
     (&[Float8, Text], Text),
+    (&[TimestampNs, Text], Text),
+    (&[TimestamptzNs, Text], Text),
 ];
 
 fn date_of(year: i64, month: i64, day: i64) -> Result<NaiveDate> {
@@ -234,8 +256,13 @@ fn to_char(context: &Context, args: &[Datum]) -> Result<Datum> {
             pattern::number(digits.round() as i128, decimals as i8, form)?
         }
         Datum::Interval(value) => pattern::interval(*value, form),
-        Datum::Moment(micros) => pattern::moment(*micros, &context.zone, form)?,
-        other => pattern::moment(moment(other), &context.zone, form)?,
+        Datum::Moment(micros) => pattern::moment(*micros, 0, &context.zone, form)?,
+        Datum::Nanos { nanos, is_instant } => {
+            let (micros, rest) = nanos::split(*nanos);
+            let local = if *is_instant { crate::text::datetime::to_local(micros, zone(context)?) } else { micros };
+            pattern::moment(local, rest, &context.zone, form)?
+        }
+        other => pattern::moment(moment(other), 0, &context.zone, form)?,
     }))
 }
 

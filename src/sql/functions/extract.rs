@@ -4,6 +4,7 @@ use super::moment_column::{Kind, MomentColumn};
 use crate::error::Error;
 use crate::sqlstate::{FEATURE_NOT_SUPPORTED, INVALID_PARAMETER_VALUE};
 use crate::text::calendar::{Civil, MICROS_PER_DAY, iso_week, iso_weekday};
+use crate::text::nanos;
 use crate::types;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, IntervalMonthDayNanoArray};
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNano};
@@ -55,6 +56,8 @@ pub(super) enum Unit {
     Second,
     Milliseconds,
     Microseconds,
+    /// Of time stamps in nanoseconds.
+    Nanoseconds,
     Epoch,
     Julian,
     Timezone,
@@ -83,6 +86,7 @@ impl Unit {
             "second" | "seconds" | "sec" | "secs" | "s" => Unit::Second,
             "milliseconds" | "millisecond" | "msec" | "msecs" | "msecond" | "mseconds" | "ms" => Unit::Milliseconds,
             "microseconds" | "microsecond" | "usec" | "usecs" | "usecond" | "useconds" | "us" => Unit::Microseconds,
+            "nanoseconds" | "nanosecond" | "nsec" | "nsecs" | "ns" => Unit::Nanoseconds,
             "epoch" => Unit::Epoch,
             "julian" => Unit::Julian,
             "timezone" => Unit::Timezone,
@@ -95,6 +99,10 @@ impl Unit {
     /// Digits and scale of the numeric.
     fn numeric(self, kind: Kind) -> (u8, i8) {
         match self {
+            Unit::Second | Unit::Epoch if kind.is_nanos() => (20, 9),
+            Unit::Milliseconds if kind.is_nanos() => (20, 6),
+            Unit::Microseconds if kind.is_nanos() => (20, 3),
+            Unit::Nanoseconds => (20, 0),
             Unit::Second => (20, 6),
             Unit::Milliseconds => (20, 3),
             Unit::Epoch if kind == Kind::Date => (20, 0),
@@ -111,17 +119,34 @@ pub(super) fn no_unit(name: &str, kind: Kind) -> DataFusionError {
     let name = name.to_ascii_lowercase();
     let type_name = kind.pg_type().sql_name();
     DataFusionError::External(Box::new(match Unit::named(&name) {
-        Some(_) => Error::new(FEATURE_NOT_SUPPORTED, format!("unit \"{name}\" not supported for type {type_name}")),
-        None => Error::new(INVALID_PARAMETER_VALUE, format!("unit \"{name}\" not recognized for type {type_name}")),
+        Some(unit) if unit != Unit::Nanoseconds => {
+            Error::new(FEATURE_NOT_SUPPORTED, format!("unit \"{name}\" not supported for type {type_name}"))
+        }
+        _ => Error::new(INVALID_PARAMETER_VALUE, format!("unit \"{name}\" not recognized for type {type_name}")),
     }))
 }
 
 /// The unit of a point in time: its number at the unit's scale. `None` when such values have no such unit.
-fn of_moment(unit: Unit, kind: Kind, local: i64, utc: i64) -> Option<i128> {
+fn of_moment(unit: Unit, kind: Kind, local: i64, utc: i64, rest: i64) -> Option<i128> {
     let day = local.div_euclid(MICROS_PER_DAY);
     let time = local.rem_euclid(MICROS_PER_DAY);
     if kind == Kind::Time {
         return of_time(unit, local);
+    }
+    if kind.is_nanos() {
+        let in_nanos = |micros: i64| i128::from(micros) * i128::from(nanos::PER_MICRO) + i128::from(rest);
+        match unit {
+            Unit::Second | Unit::Milliseconds | Unit::Microseconds | Unit::Nanoseconds => {
+                return Some(in_nanos(time % MICROS_PER_MINUTE));
+            }
+            Unit::Epoch => return Some(in_nanos(utc)),
+            Unit::Julian => {
+                let scale = 10i128.pow(JULIAN_SCALE.unsigned_abs().into());
+                let fraction = in_nanos(time) * scale / i128::from(nanos::PER_DAY);
+                return Some(i128::from(day + JULIAN_EPOCH) * scale + fraction);
+            }
+            _ => {}
+        }
     }
     let year = || Civil::of_days(day).year;
     // There is no year 0: what comes before 1 is -1.
@@ -152,7 +177,7 @@ fn of_moment(unit: Unit, kind: Kind, local: i64, utc: i64) -> Option<i128> {
         Unit::Epoch if kind == Kind::Date => day * (MICROS_PER_DAY / MICROS_PER_SECOND),
         Unit::Epoch => utc,
         _ if kind == Kind::Date => return None,
-        Unit::Timezone | Unit::TimezoneHour | Unit::TimezoneMinute if kind == Kind::Timestamptz => {
+        Unit::Timezone | Unit::TimezoneHour | Unit::TimezoneMinute if kind.is_instant() => {
             let seconds = (local - utc) / MICROS_PER_SECOND;
             match unit {
                 Unit::Timezone => seconds,
@@ -220,7 +245,7 @@ impl Extract {
         let unit = Unit::named(name).ok_or_else(|| no_unit(name, kind))?;
         let digits = column.map(|moment| match moment {
             super::moment_column::Moment::Interval(value) => of_interval(unit, value),
-            super::moment_column::Moment::At { local, utc } => of_moment(unit, kind, local, utc),
+            super::moment_column::Moment::At { local, utc, rest } => of_moment(unit, kind, local, utc, rest),
         });
         let digits = digits
             .map(|value| value.map(|value| value.ok_or_else(|| no_unit(name, kind))).transpose())
@@ -335,7 +360,7 @@ impl Extract {
     }
 }
 
-/// The length an interval is compared by, in microseconds: a month has 30 days, a day 24 hours.
+/// The length an interval is compared by, in nanoseconds: a month has 30 days, a day 24 hours.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct IntervalLength {
     signature: Signature,
@@ -372,7 +397,7 @@ impl ScalarUDFImpl for IntervalLength {
         let lengths = intervals.iter().map(|value| {
             let value = value?;
             let days = i128::from(value.months) * 30 + i128::from(value.days);
-            Some(days * i128::from(MICROS_PER_DAY) + i128::from(value.nanoseconds / 1000))
+            Some(days * i128::from(nanos::PER_DAY) + i128::from(value.nanoseconds))
         });
         let lengths: ArrayRef = Arc::new(lengths.collect::<Decimal128Array>().with_precision_and_scale(38, 0)?);
         Ok(if constant {
@@ -390,7 +415,7 @@ mod tests {
 
     fn at(unit: Unit, text: &str) -> i128 {
         let micros = datetime::timestamp(text).unwrap();
-        of_moment(unit, Kind::Timestamp, micros, micros).unwrap()
+        of_moment(unit, Kind::Timestamp, micros, micros, 0).unwrap()
     }
 
     #[test]
@@ -414,6 +439,17 @@ mod tests {
         ] {
             assert_eq!(at(unit, text), expected, "{unit:?} {text}");
         }
+    }
+
+    #[test]
+    fn fractions_of_nanoseconds_have_nine_digits() {
+        let (micros, rest) = nanos::split(datetime::timestamp_ns("1969-12-31 23:59:58.999999999").unwrap());
+        let of = |unit| of_moment(unit, Kind::TimestampNs, micros, micros, rest);
+        assert_eq!(of(Unit::Epoch), Some(-1_000_000_001));
+        assert_eq!(of(Unit::Second), Some(58_999_999_999));
+        assert_eq!(of(Unit::Nanoseconds), of(Unit::Milliseconds));
+        assert_eq!(of(Unit::Year), Some(1969));
+        assert_eq!(of_moment(Unit::Nanoseconds, Kind::Timestamp, 0, 0, 0), None);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! - [`scalar`] and [`datetime`] have functions of one row, each a plain Rust function from values to a value ([`row`]);
 //!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON, and
 //!   [`json_access`] what takes it apart.
-//! - [`extract`], [`truncate`] and [`zone`] compute on whole columns of time stamps ([`moment_column`]), in the session's zone.
+//! - [`extract`], [`truncate`] and [`zone`] compute on whole columns of time stamps ([`moment_column`]), in the session's zone; [`now`] is
+//!   the time of the statement.
 //!
 //! [`call`] resolves calls by PostgreSQL's signatures; [`math`] and [`strings`] have functions with such signatures.
 //!
@@ -26,6 +27,7 @@ mod narrow_sum;
 mod json_access;
 mod bytes;
 mod moment_column;
+mod now;
 pub(crate) mod extract;
 mod truncate;
 mod zone;
@@ -128,6 +130,7 @@ fn scalars() -> Vec<ScalarUDF> {
     functions.push(extract::date_part());
     functions.push(truncate::date_trunc());
     functions.push(zone::timezone());
+    functions.push(now::now());
     functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nulls")));
     functions.push(ScalarUDF::new_from_impl(row::CountNulls::new("num_nonnulls")));
     functions.push(ScalarUDF::new_from_impl(row::TypeOf::new()));

@@ -1,16 +1,17 @@
 //! A column of dates, times, time stamps or intervals, seen as local time.
 
-use crate::text::datetime;
+use crate::text::{datetime, nanos};
 use crate::types::{self, PgType};
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray, TimestampNanosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
-    TimeUnit, TimestampMicrosecondType,
+    TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::config::ConfigOptions;
+use std::sync::Arc;
 
 /// The types there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) enum Kind {
     Time,
     Timestamp,
     Timestamptz,
+    TimestampNs,
+    TimestamptzNs,
     Interval,
 }
 
@@ -28,6 +31,8 @@ impl Kind {
         Some(match data_type {
             DataType::Date32 => Kind::Date,
             DataType::Time32(_) | DataType::Time64(_) => Kind::Time,
+            DataType::Timestamp(TimeUnit::Nanosecond, None) => Kind::TimestampNs,
+            DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => Kind::TimestamptzNs,
             DataType::Timestamp(_, None) | DataType::Date64 => Kind::Timestamp,
             DataType::Timestamp(_, Some(_)) => Kind::Timestamptz,
             DataType::Interval(_) | DataType::Duration(_) => Kind::Interval,
@@ -42,8 +47,49 @@ impl Kind {
             Kind::Time => DataType::Time64(TimeUnit::Microsecond),
             Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Kind::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::TimestampNs => DataType::Timestamp(TimeUnit::Nanosecond, None),
+            Kind::TimestamptzNs => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
             Kind::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
         }
+    }
+
+    /// Whether its values are nanoseconds.
+    pub(super) fn is_nanos(self) -> bool {
+        matches!(self, Kind::TimestampNs | Kind::TimestamptzNs)
+    }
+
+    /// Whether its values are local times of no zone.
+    pub(super) fn is_local(self) -> bool {
+        matches!(self, Kind::Timestamp | Kind::TimestampNs)
+    }
+
+    /// Whether its values are instants.
+    pub(super) fn is_instant(self) -> bool {
+        matches!(self, Kind::Timestamptz | Kind::TimestamptzNs)
+    }
+
+    /// The kind of the same precision with, or without, zone.
+    pub(super) fn zoned(self, is_instant: bool) -> Kind {
+        match (self.is_nanos(), is_instant) {
+            (true, true) => Kind::TimestamptzNs,
+            (true, false) => Kind::TimestampNs,
+            (false, true) => Kind::Timestamptz,
+            (false, false) => Kind::Timestamp,
+        }
+    }
+
+    /// A column of time stamps of this kind from microseconds and nanoseconds over. 22008 for what is beyond nanoseconds.
+    pub(super) fn stamps(self, values: Vec<Option<(i64, i64)>>) -> Result<ArrayRef> {
+        let zone = self.is_instant().then_some("UTC");
+        if !self.is_nanos() {
+            let micros = values.into_iter().map(|value| value.map(|(micros, _)| micros));
+            return Ok(Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone_opt(zone)));
+        }
+        let joined = |(micros, rest)| {
+            nanos::join(micros, rest).ok_or_else(|| DataFusionError::External(Box::new(nanos::out_of_range())))
+        };
+        let nanos = values.into_iter().map(|value| value.map(joined).transpose());
+        Ok(Arc::new(nanos.collect::<Result<TimestampNanosecondArray>>()?.with_timezone_opt(zone)))
     }
 
     /// The type in messages.
@@ -53,6 +99,8 @@ impl Kind {
             Kind::Time => types::TIME,
             Kind::Timestamp => types::TIMESTAMP,
             Kind::Timestamptz => types::TIMESTAMPTZ,
+            Kind::TimestampNs => types::TIMESTAMP_NS,
+            Kind::TimestamptzNs => types::TIMESTAMPTZ_NS,
             Kind::Interval => types::INTERVAL,
         }
     }
@@ -61,8 +109,8 @@ impl Kind {
 /// One value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Moment {
-    /// Microseconds since midnight or 1970-01-01, in the session's zone and in UTC.
-    At { local: i64, utc: i64 },
+    /// Microseconds since midnight or 1970-01-01, in the session's zone and in UTC, and nanoseconds over.
+    At { local: i64, utc: i64, rest: i64 },
     /// A length of time.
     Interval(IntervalMonthDayNano),
 }
@@ -96,7 +144,7 @@ impl MomentColumn {
         &'a self,
         f: impl Fn(Moment) -> T + 'a,
     ) -> Box<dyn ExactSizeIterator<Item = Option<T>> + 'a> {
-        let same = |micros: i64| Moment::At { local: micros, utc: micros };
+        let same = |micros: i64| Moment::At { local: micros, utc: micros, rest: 0 };
         match self.kind {
             Kind::Date => Box::new(
                 self.array
@@ -112,8 +160,16 @@ impl MomentColumn {
             ),
             Kind::Timestamptz => {
                 let zone = self.zone;
-                let at = move |utc| Moment::At { local: datetime::to_local(utc, zone), utc };
+                let at = move |utc| Moment::At { local: datetime::to_local(utc, zone), utc, rest: 0 };
                 Box::new(self.array.as_primitive::<TimestampMicrosecondType>().iter().map(move |v| v.map(|v| f(at(v)))))
+            }
+            Kind::TimestampNs | Kind::TimestamptzNs => {
+                let zone = self.kind.is_instant().then_some(self.zone);
+                let at = move |value| {
+                    let (utc, rest) = nanos::split(value);
+                    Moment::At { local: zone.map_or(utc, |zone| datetime::to_local(utc, zone)), utc, rest }
+                };
+                Box::new(self.array.as_primitive::<TimestampNanosecondType>().iter().map(move |v| v.map(|v| f(at(v)))))
             }
             Kind::Interval => Box::new(
                 self.array

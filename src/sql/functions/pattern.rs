@@ -5,7 +5,7 @@
 
 use super::row::{error, out_of_range};
 use arrow::datatypes::IntervalMonthDayNano;
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone as _, Timelike};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone as _, Timelike};
 use datafusion::common::Result;
 
 const MONTHS: [&str; 12] = [
@@ -29,9 +29,9 @@ const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX
 const KEYWORDS: &[&str] = &[
     "Y,YYY", "IYYY", "YYYY", "HH24", "HH12", "MONTH", "Month", "month", "SSSSS", "SSSS", "A.M.", "P.M.", "a.m.",
     "p.m.", "B.C.", "A.D.", "b.c.", "a.d.", "IDDD", "DDD", "IYY", "YYY", "DAY", "Day", "day", "MON", "Mon", "mon",
-    "TZH", "TZM", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "HH", "MI", "SS", "MS", "US", "AM", "PM", "am", "pm", "YY",
-    "IY", "BC", "AD", "bc", "ad", "DY", "Dy", "dy", "DD", "ID", "IW", "WW", "CC", "MM", "RM", "rm", "TZ", "tz", "OF",
-    "Y", "I", "D", "W", "J", "Q",
+    "TZH", "TZM", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "FF7", "FF8", "FF9", "HH", "MI", "SS", "MS", "US", "AM",
+    "PM", "am", "pm", "YY", "IY", "BC", "AD", "bc", "ad", "DY", "Dy", "dy", "DD", "ID", "IW", "WW", "CC", "MM", "RM",
+    "rm", "TZ", "tz", "OF", "Y", "I", "D", "W", "J", "Q",
 ];
 
 #[derive(Debug)]
@@ -101,10 +101,10 @@ fn strip_keyword<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
     same.then(|| &text[keyword.len()..])
 }
 
-/// A point in time by a pattern. `zone` is what TZ and OF show.
-pub(super) fn moment(local_micros: i64, zone: &str, pattern: &str) -> Result<String> {
+/// A point in time by a pattern, with the nanoseconds over. `zone` is what TZ and OF show.
+pub(super) fn moment(local_micros: i64, rest: i64, zone: &str, pattern: &str) -> Result<String> {
     let time = DateTime::from_timestamp_micros(local_micros).ok_or_else(|| error("22008", "timestamp out of range"))?;
-    let time = time.naive_utc();
+    let time = time.naive_utc() + TimeDelta::nanoseconds(rest);
     let mut out = String::new();
     for token in tokens(pattern) {
         match token {
@@ -137,7 +137,8 @@ fn field(time: &NaiveDateTime, zone: &str, name: &'static str, fill: bool) -> St
     let weekday = time.weekday().num_days_from_sunday() as usize;
     let day_name = DAYS[weekday];
     let hour12 = i64::from(time.hour12().1);
-    let micros = i64::from(time.nanosecond() / 1000);
+    let nanos = time.nanosecond();
+    let micros = i64::from(nanos / 1000);
     let seconds = i64::from(time.num_seconds_from_midnight());
     let number = |value: i64, width: usize| padded(value, width, fill);
     match name {
@@ -156,6 +157,9 @@ fn field(time: &NaiveDateTime, zone: &str, name: &'static str, fill: bool) -> St
         "SS" => number(i64::from(time.second()), 2),
         "MS" | "FF3" => format!("{:03}", micros / 1000),
         "US" | "FF6" => format!("{micros:06}"),
+        "FF7" => format!("{:07}", nanos / 100),
+        "FF8" => format!("{:08}", nanos / 10),
+        "FF9" => format!("{nanos:09}"),
         "FF1" => format!("{:01}", micros / 100_000),
         "FF2" => format!("{:02}", micros / 10_000),
         "FF4" => format!("{:04}", micros / 100),
@@ -636,7 +640,7 @@ mod tests {
 
     fn shown(time: &str, pattern: &str) -> String {
         let micros = time.parse::<NaiveDateTime>().expect("a time").and_utc().timestamp_micros();
-        moment(micros, "UTC", pattern).expect("shown")
+        moment(micros, 0, "UTC", pattern).expect("shown")
     }
 
     #[test]

@@ -9,12 +9,12 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::array::{
     BinaryViewBuilder, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder,
     Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, StringViewBuilder, Time64MicrosecondBuilder,
-    TimestampMicrosecondBuilder,
+    TimestampMicrosecondBuilder, TimestampNanosecondBuilder,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
-    IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
@@ -38,6 +38,11 @@ pub(crate) enum Datum {
     Time(i64),
     /// Microseconds since 1970-01-01, local or UTC.
     Moment(i64),
+    /// Nanoseconds since 1970-01-01, local or, of an instant, UTC.
+    Nanos {
+        nanos: i64,
+        is_instant: bool,
+    },
     Interval(IntervalMonthDayNano),
 }
 
@@ -53,6 +58,8 @@ pub(super) enum Type {
     Time,
     Timestamp,
     Timestamptz,
+    TimestampNs,
+    TimestamptzNs,
     Interval,
     Uuid,
 }
@@ -69,6 +76,8 @@ impl Type {
             Type::Time => DataType::Time64(TimeUnit::Microsecond),
             Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Type::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Type::TimestampNs => DataType::Timestamp(TimeUnit::Nanosecond, None),
+            Type::TimestamptzNs => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
             Type::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             Type::Uuid => DataType::FixedSizeBinary(16),
         }
@@ -88,6 +97,10 @@ impl Type {
             (Type::Float8, _) if given.is_floating() => Some(0),
             (Type::Float8, _) if given.is_integer() || decimal => Some(2),
             (Type::Date, DataType::Date32) => Some(0),
+            (Type::TimestampNs, DataType::Timestamp(TimeUnit::Nanosecond, None)) => Some(0),
+            (Type::TimestamptzNs, DataType::Timestamp(TimeUnit::Nanosecond, Some(_))) => Some(0),
+            // Digits are lost only where it is asked for.
+            (_, DataType::Timestamp(TimeUnit::Nanosecond, _)) => None,
             (Type::Timestamp, DataType::Timestamp(_, None)) => Some(0),
             (Type::Timestamptz, DataType::Timestamp(_, Some(_))) => Some(0),
             (Type::Timestamp, DataType::Date32) => Some(1),
@@ -266,6 +279,10 @@ impl Column {
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
                 Datum::Moment(array.as_primitive::<TimestampMicrosecondType>().value(row))
             }
+            DataType::Timestamp(TimeUnit::Nanosecond, zone) => Datum::Nanos {
+                nanos: array.as_primitive::<TimestampNanosecondType>().value(row),
+                is_instant: zone.is_some(),
+            },
             DataType::Interval(IntervalUnit::MonthDayNano) => {
                 Datum::Interval(array.as_primitive::<IntervalMonthDayNanoType>().value(row))
             }
@@ -301,6 +318,10 @@ pub(super) fn build(data_type: &DataType, values: Vec<Datum>) -> Result<ArrayRef
         DataType::BinaryView => collect!(BinaryViewBuilder::new(), values, Datum::Bytes(v) => v),
         DataType::Date32 => collect!(Date32Builder::new(), values, Datum::Date(v) => v),
         DataType::Time64(_) => collect!(Time64MicrosecondBuilder::new(), values, Datum::Time(v) => v),
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            let builder = TimestampNanosecondBuilder::new().with_timezone_opt(zone.clone());
+            collect!(builder, values, Datum::Nanos { nanos, .. } => nanos)
+        }
         DataType::Timestamp(_, zone) => {
             let builder = TimestampMicrosecondBuilder::new().with_timezone_opt(zone.clone());
             collect!(builder, values, Datum::Moment(v) => v)

@@ -1,14 +1,21 @@
 //! `generate_series` in FROM over time stamps: DataFusion's, given the literals it wants.
 //!
+//! It counts nanoseconds; a series of time stamps in microseconds is brought back to these ([`InMicros`]).
 //! Steps of time stamps with time zone are counted on the calendar of the session's zone; dates become such time stamps, as
 //! in PostgreSQL.
 
-use crate::text::{datetime, interval};
+use crate::text::calendar::MICROS_PER_DAY;
+use crate::text::{datetime, interval, nanos};
 use arrow::array::timezone::Tz;
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::functions_table::generate_series::GenerateSeriesFunc;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::expressions::{CastExpr, Column};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use std::sync::Arc;
 
 /// The table function.
@@ -22,10 +29,10 @@ struct GenerateSeries {
 }
 
 /// What the series runs over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Over {
-    Timestamp,
-    Timestamptz,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Over {
+    is_instant: bool,
+    is_nanos: bool,
 }
 
 fn external(e: crate::Error) -> DataFusionError {
@@ -43,52 +50,53 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
 
 fn over(args: &[Expr]) -> Option<Over> {
     let kinds = args.iter().filter_map(|arg| match literal(arg)?.data_type() {
-        arrow::datatypes::DataType::Timestamp(_, None) => Some(Over::Timestamp),
-        arrow::datatypes::DataType::Timestamp(_, Some(_)) | arrow::datatypes::DataType::Date32 => {
-            Some(Over::Timestamptz)
+        DataType::Timestamp(unit, zone) => {
+            Some(Over { is_instant: zone.is_some(), is_nanos: unit == TimeUnit::Nanosecond })
         }
+        DataType::Date32 => Some(Over { is_instant: true, is_nanos: false }),
         _ => None,
     });
-    kinds.reduce(|a, b| if a == Over::Timestamptz { a } else { b })
+    let wider =
+        |a: Over, b: Over| Over { is_instant: a.is_instant || b.is_instant, is_nanos: a.is_nanos || b.is_nanos };
+    kinds.reduce(wider)
 }
 
 /// A bound in nanoseconds, local or UTC as the series needs it.
 fn bound(expr: &Expr, over: Over, zone: Tz, zone_name: &Arc<str>) -> Result<Expr> {
-    const NANOS: i64 = 1000;
     let Some(value) = literal(expr) else { return Ok(expr.clone()) };
-    let to_utc = |local: i64| {
-        let out_of_range = || crate::Error::new(crate::sqlstate::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
-        if over == Over::Timestamp { Ok(local) } else { datetime::to_utc(local, zone).ok_or_else(out_of_range) }
-    };
-    let micros = match value {
-        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => match over {
-            Over::Timestamp => Some(datetime::timestamp(text).map_err(external)?),
-            Over::Timestamptz => Some(datetime::timestamptz(text, zone).map_err(external)?),
-        },
-        ScalarValue::Date32(Some(days)) => {
-            Some(to_utc(i64::from(*days) * crate::text::calendar::MICROS_PER_DAY).map_err(external)?)
+    let micros = |micros: i64| (micros, 0);
+    // Microseconds, nanoseconds over, and whether they are of an instant already.
+    let ((at, rest), is_instant) = match value {
+        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            let read = match (over.is_nanos, over.is_instant) {
+                (true, true) => datetime::timestamptz_ns(text, zone).map(nanos::split),
+                (true, false) => datetime::timestamp_ns(text).map(nanos::split),
+                (false, true) => datetime::timestamptz(text, zone).map(micros),
+                (false, false) => datetime::timestamp(text).map(micros),
+            };
+            (read.map_err(external)?, true)
         }
-        ScalarValue::TimestampSecond(Some(v), has_zone) => Some(local_or_utc(v * 1_000_000, has_zone, &to_utc)?),
-        ScalarValue::TimestampMillisecond(Some(v), has_zone) => Some(local_or_utc(v * 1000, has_zone, &to_utc)?),
-        ScalarValue::TimestampMicrosecond(Some(v), has_zone) => Some(local_or_utc(*v, has_zone, &to_utc)?),
-        ScalarValue::TimestampNanosecond(Some(v), has_zone) => Some(local_or_utc(v / NANOS, has_zone, &to_utc)?),
-        value if value.is_null() => None,
+        ScalarValue::Date32(Some(days)) => (micros(i64::from(*days) * MICROS_PER_DAY), false),
+        ScalarValue::TimestampSecond(Some(v), zone) => (micros(v.saturating_mul(1_000_000)), zone.is_some()),
+        ScalarValue::TimestampMillisecond(Some(v), zone) => (micros(v.saturating_mul(1000)), zone.is_some()),
+        ScalarValue::TimestampMicrosecond(Some(v), zone) => (micros(*v), zone.is_some()),
+        ScalarValue::TimestampNanosecond(Some(v), zone) => (nanos::split(*v), zone.is_some()),
+        value if value.is_null() => return Ok(stamp(None, over, zone_name)),
         _ => return Ok(expr.clone()),
     };
-    let nanos = micros.map(|micros| {
-        micros.checked_mul(NANOS).ok_or_else(|| {
-            external(crate::Error::new(
-                crate::sqlstate::DATETIME_FIELD_OVERFLOW,
-                "a series of time stamps must lie between the years 1678 and 2262",
-            ))
-        })
-    });
-    let zone = (over == Over::Timestamptz).then(|| Arc::clone(zone_name));
-    Ok(Expr::Literal(ScalarValue::TimestampNanosecond(nanos.transpose()?, zone), None))
+    let at = if over.is_instant && !is_instant { datetime::to_utc(at, zone) } else { Some(at) };
+    let nanos = at.and_then(|at| nanos::join(at, rest)).ok_or_else(|| {
+        external(crate::Error::new(
+            crate::sqlstate::DATETIME_FIELD_OVERFLOW,
+            "a series of time stamps must lie between the years 1678 and 2262",
+        ))
+    })?;
+    Ok(stamp(Some(nanos), over, zone_name))
 }
 
-fn local_or_utc(micros: i64, has_zone: &Option<Arc<str>>, to_utc: &dyn Fn(i64) -> crate::Result<i64>) -> Result<i64> {
-    if has_zone.is_some() { Ok(micros) } else { to_utc(micros).map_err(external) }
+fn stamp(nanos: Option<i64>, over: Over, zone_name: &Arc<str>) -> Expr {
+    let zone = over.is_instant.then(|| Arc::clone(zone_name));
+    Expr::Literal(ScalarValue::TimestampNanosecond(nanos, zone), None)
 }
 
 fn step(expr: &Expr) -> Result<Expr> {
@@ -111,6 +119,59 @@ impl TableFunctionImpl for GenerateSeries {
         let zone_name: Arc<str> = zone_name.unwrap_or_else(|| "UTC".to_owned()).into();
         let zone = datetime::zone(&zone_name).unwrap_or_else(|_| datetime::utc());
         let exprs = [bound(start, over, zone, &zone_name)?, bound(end, over, zone, &zone_name)?, step(step_size)?];
-        self.inner.call_with_args(TableFunctionArgs::new(&exprs, args.session()))
+        let series = self.inner.call_with_args(TableFunctionArgs::new(&exprs, args.session()))?;
+        Ok(if over.is_nanos { series } else { Arc::new(InMicros::new(series)) })
+    }
+}
+
+/// A series of nanoseconds, all of them whole microseconds, as such.
+#[derive(Debug)]
+struct InMicros {
+    inner: Arc<dyn TableProvider>,
+    schema: SchemaRef,
+}
+
+impl InMicros {
+    fn new(inner: Arc<dyn TableProvider>) -> InMicros {
+        let in_micros = |field: &Arc<Field>| match field.data_type() {
+            DataType::Timestamp(_, zone) => {
+                let data_type = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+                Arc::new(field.as_ref().clone().with_data_type(data_type))
+            }
+            _ => Arc::clone(field),
+        };
+        let schema = Schema::new(inner.schema().fields().iter().map(in_micros).collect::<Vec<_>>());
+        InMicros { inner, schema: Arc::new(schema) }
+    }
+}
+
+#[async_trait]
+impl TableProvider for InMicros {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        self.inner.table_type()
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = self.inner.scan(session, projection, &[], limit).await?;
+        let wanted = match projection {
+            Some(projection) => Arc::new(self.schema.project(projection)?),
+            None => self.schema(),
+        };
+        let columns = wanted.fields().iter().enumerate().map(|(index, field)| {
+            let column = Arc::new(Column::new(field.name(), index));
+            let expr = Arc::new(CastExpr::new(column, field.data_type().clone(), None));
+            ProjectionExpr { expr, alias: field.name().clone() }
+        });
+        Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), input)?))
     }
 }

@@ -5,7 +5,7 @@ use super::moment_column::{Kind, Moment, MomentColumn};
 use crate::text::calendar::{Civil, MICROS_PER_DAY, iso_week, iso_weekday};
 use crate::text::datetime;
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, IntervalMonthDayNanoArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, IntervalMonthDayNanoArray};
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -101,17 +101,17 @@ impl DateTrunc {
             return Ok(Arc::new(values.collect::<Result<IntervalMonthDayNanoArray>>()?));
         }
         let values = column.map(|moment| match moment {
-            Moment::At { utc, .. } if kind == Kind::Timestamp => truncated(unit, utc),
+            Moment::At { utc, rest, .. } if unit == Unit::Nanoseconds && kind.is_nanos() => Some((utc, rest)),
+            Moment::At { utc, .. } if kind.is_local() => Some((truncated(unit, utc)?, 0)),
             // A date is midnight of the zone.
             Moment::At { local, .. } if kind == Kind::Date => {
-                truncated(unit, local).and_then(|local| datetime::to_utc(local, zone))
+                Some((datetime::to_utc(truncated(unit, local)?, zone)?, 0))
             }
-            Moment::At { utc, .. } => truncated_in(unit, utc, zone),
+            Moment::At { utc, .. } => Some((truncated_in(unit, utc, zone)?, 0)),
             Moment::Interval(_) => None,
         });
         let values = values.map(|v| v.map(|v| v.ok_or_else(missing)).transpose());
-        let values = values.collect::<Result<TimestampMicrosecondArray>>()?;
-        Ok(Arc::new(values.with_timezone_opt((kind != Kind::Timestamp).then_some("UTC"))))
+        kind.zoned(!kind.is_local()).stamps(values.collect::<Result<Vec<_>>>()?)
     }
 }
 
@@ -137,8 +137,8 @@ impl ScalarUDFImpl for DateTrunc {
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
         Ok(match given.get(1).and_then(Kind::of) {
             Some(Kind::Interval | Kind::Time) => Kind::Interval.arrow(),
-            Some(Kind::Timestamp) => Kind::Timestamp.arrow(),
-            _ => Kind::Timestamptz.arrow(),
+            Some(kind) => kind.zoned(!kind.is_local()).arrow(),
+            None => Kind::Timestamptz.arrow(),
         })
     }
 
@@ -152,10 +152,12 @@ impl ScalarUDFImpl for DateTrunc {
             ([_, value], None) if text(given.first()) && text(Some(value)) => {
                 Ok(vec![DataType::Utf8View, Kind::Timestamptz.arrow()])
             }
-            ([_, _, _], Some(Kind::Date | Kind::Timestamp | Kind::Timestamptz))
-                if text(given.first()) && text(given.get(2)) =>
+            ([_, _, _], Some(kind))
+                if text(given.first())
+                    && text(given.get(2))
+                    && (kind.is_local() || kind.is_instant() || kind == Kind::Date) =>
             {
-                Ok(vec![DataType::Utf8View, Kind::Timestamptz.arrow(), DataType::Utf8View])
+                Ok(vec![DataType::Utf8View, kind.zoned(true).arrow(), DataType::Utf8View])
             }
             _ => {
                 let names: Vec<String> = given.iter().map(|t| crate::types::from_arrow(t).base_name()).collect();
@@ -166,7 +168,7 @@ impl ScalarUDFImpl for DateTrunc {
 
     fn output_ordering(&self, input: &[ExprProperties]) -> Result<SortProperties> {
         // Clocks that are put back make local time, and what is cut from it, go back too.
-        let fixed = input.get(1).is_some_and(|p| Kind::of(&p.range.data_type()) == Some(Kind::Timestamp));
+        let fixed = input.get(1).and_then(|p| Kind::of(&p.range.data_type())).is_some_and(Kind::is_local);
         match input {
             [unit, moment] if fixed && unit.sort_properties == SortProperties::Singleton => Ok(moment.sort_properties),
             _ => Ok(SortProperties::Unordered),

@@ -5,12 +5,11 @@ use crate::error::Error;
 use crate::sqlstate::DATETIME_FIELD_OVERFLOW;
 use crate::text::datetime;
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, AsArray, TimestampMicrosecondArray};
+use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
-use std::sync::Arc;
 
 /// The function.
 pub(super) fn timezone() -> ScalarUDF {
@@ -49,10 +48,8 @@ impl ScalarUDFImpl for Timezone {
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        Ok(match given.get(1).and_then(Kind::of) {
-            Some(Kind::Timestamp) => Kind::Timestamptz.arrow(),
-            _ => Kind::Timestamp.arrow(),
-        })
+        let kind = given.get(1).and_then(Kind::of).unwrap_or(Kind::Timestamptz);
+        Ok(kind.zoned(kind.is_local()).arrow())
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
@@ -60,7 +57,7 @@ impl ScalarUDFImpl for Timezone {
         let is_text =
             |t: &DataType| matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null);
         match Kind::of(moment) {
-            Some(kind @ (Kind::Timestamp | Kind::Timestamptz | Kind::Date)) if is_text(zone) => {
+            Some(kind) if is_text(zone) && (kind.is_local() || kind.is_instant() || kind == Kind::Date) => {
                 Ok(vec![DataType::Utf8View, kind.arrow()])
             }
             None if is_text(zone) && is_text(moment) => Ok(vec![DataType::Utf8View, Kind::Timestamptz.arrow()]),
@@ -85,23 +82,23 @@ impl ScalarUDFImpl for Timezone {
         let mut last = LastZone::default();
         let mut results = Vec::with_capacity(rows);
         for (row, moment) in column.map(|moment| moment).enumerate() {
-            let Some(Moment::At { utc, .. }) = moment.filter(|_| zones.is_valid(row)) else {
+            let Some(Moment::At { utc, rest, .. }) = moment.filter(|_| zones.is_valid(row)) else {
                 results.push(None);
                 continue;
             };
             let zone = last.get(zones.value(row))?;
-            results.push(Some(match column.kind {
-                Kind::Timestamp => datetime::to_utc(utc, zone).ok_or_else(out_of_range)?,
+            let micros = match column.kind {
+                kind if kind.is_local() => datetime::to_utc(utc, zone).ok_or_else(out_of_range)?,
                 Kind::Date => datetime::to_local(datetime::to_utc(utc, column.zone).ok_or_else(out_of_range)?, zone),
                 _ => datetime::to_local(utc, zone),
-            }));
+            };
+            results.push(Some((micros, rest)));
         }
-        let name = (column.kind == Kind::Timestamp).then_some("UTC");
-        let result = TimestampMicrosecondArray::from(results).with_timezone_opt(name);
+        let result = column.kind.zoned(column.kind.is_local()).stamps(results)?;
         Ok(if constant {
             ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
         } else {
-            ColumnarValue::Array(Arc::new(result))
+            ColumnarValue::Array(result)
         })
     }
 }

@@ -12,10 +12,11 @@ use crate::instance::Instance;
 use crate::sqlstate::DATETIME_FIELD_OVERFLOW;
 use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::interval::{interval, length_us};
-use crate::types;
+use crate::text::nanos;
+use crate::types::{self, PgType};
 use arrow::array::AsArray;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNano};
+use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNano, TimeUnit};
 use chrono::{DateTime, Months, TimeDelta, Utc};
 use lightning_catalog::{Relation, Table, View};
 use std::sync::Arc;
@@ -41,12 +42,16 @@ pub(super) async fn run(instance: &Arc<Instance>, job: &Job, now: SystemTime) ->
     let Some(column) = table.time.as_ref().and_then(|time| table.columns.get(time.column)) else { return Ok(0) };
     let literal = match column.type_oid.0 {
         oid if oid == types::DATE.oid => format!("date '{}'", bound.format("%Y-%m-%d")),
-        oid if oid == types::TIMESTAMP.oid => format!("timestamp '{}'", bound.format("%Y-%m-%d %H:%M:%S%.6f")),
+        oid if oid == types::TIMESTAMP.oid || oid == types::TIMESTAMP_NS.oid => {
+            format!("timestamp '{}'", bound.format("%Y-%m-%d %H:%M:%S%.6f"))
+        }
         _ => format!("timestamptz '{}'", bound.format("%Y-%m-%d %H:%M:%S%.6f+00")),
     };
-    let value = match column.type_oid.0 == types::DATE.oid {
-        true => bound.timestamp().div_euclid(86_400),
-        false => bound.timestamp_micros(),
+    let value = match column.type_oid.0 {
+        oid if oid == types::DATE.oid => bound.timestamp().div_euclid(86_400),
+        // A time before all nanoseconds has no rows before it.
+        oid if is_nanos(oid) => nanos::comparable(bound.timestamp_micros()),
+        _ => bound.timestamp_micros(),
     };
     let session = open(instance, &job.database)?;
     let name = format!("{}.{}", quoted(&job.schema), quoted(&table.name));
@@ -100,10 +105,23 @@ fn bound(instance: &Instance, table: &Table, now: SystemTime) -> Result<Option<D
     let definition = instance.engine().snapshot().table(table.storage_table())?.definition;
     let Some(by) = definition.partition else { return Ok(Some(exact)) };
     let data_type = definition.schema.field(by.column).data_type();
-    let unit = if *data_type == DataType::Date32 { MICROS_PER_DAY } else { 1 };
-    let value = exact.timestamp_micros().div_euclid(unit);
+    let exact = exact.timestamp_micros();
+    let value = match data_type {
+        DataType::Date32 => exact.div_euclid(MICROS_PER_DAY),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => nanos::comparable(exact),
+        _ => exact,
+    };
     let start = by.start(by.partition_of(value, data_type), data_type);
-    Ok(start.and_then(|start| DateTime::from_timestamp_micros(start.checked_mul(unit)?)))
+    let micros = start.and_then(|start| match data_type {
+        DataType::Date32 => start.checked_mul(MICROS_PER_DAY),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => Some(nanos::split(start).0),
+        _ => Some(start),
+    });
+    Ok(micros.and_then(DateTime::from_timestamp_micros))
+}
+
+fn is_nanos(oid: u32) -> bool {
+    PgType::by_oid(oid).is_some_and(PgType::is_nanos)
 }
 
 /// An interval earlier.

@@ -223,7 +223,9 @@ fn position(value: &ScalarValue) -> Option<f64> {
         ScalarValue::Int8(Some(v)) => f64::from(*v),
         ScalarValue::Int16(Some(v)) => f64::from(*v),
         ScalarValue::Int32(Some(v)) | ScalarValue::Date32(Some(v)) => f64::from(*v),
-        ScalarValue::Int64(Some(v)) | ScalarValue::TimestampMicrosecond(Some(v), _) => *v as f64,
+        ScalarValue::Int64(Some(v))
+        | ScalarValue::TimestampMicrosecond(Some(v), _)
+        | ScalarValue::TimestampNanosecond(Some(v), _) => *v as f64,
         ScalarValue::Float32(Some(v)) => f64::from(*v),
         ScalarValue::Float64(Some(v)) => *v,
         ScalarValue::Decimal128(Some(v), _, scale) => *v as f64 / 10f64.powi((*scale).into()),

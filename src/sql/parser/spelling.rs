@@ -4,6 +4,8 @@
 use crate::error::Result;
 use crate::text::interval::{Fields, Unit, interval_of};
 use crate::text::{interval_text, similar};
+use crate::type_names::sql_type;
+use crate::types;
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CastKind, DataType, DateTimeField, Expr, FunctionArguments, Ident, Interval, TimezoneInfo,
     Value, ValueWithSpan, WindowFrameBound,
@@ -143,18 +145,18 @@ pub(crate) fn table_function_argument(expr: &mut Expr) {
         return;
     }
     let _ = ast::visit_expressions_mut(expr, |part| {
-        let instant = |data_type: &DataType| {
-            matches!(data_type, DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone))
-        };
-        let text = match part {
-            Expr::Cast { expr, data_type, .. } if instant(data_type) => string(expr).map(str::to_owned),
-            Expr::TypedString(typed) if instant(&typed.data_type) => {
-                value_string(&typed.value.value).map(str::to_owned)
-            }
+        let read = |data_type: &DataType| match sql_type(data_type) {
+            Ok(pg) if pg.oid == types::TIMESTAMPTZ.oid => Some("lightning_timestamptz_in"),
+            Ok(pg) if pg.oid == types::TIMESTAMPTZ_NS.oid => Some("lightning_timestamptz_ns_in"),
             _ => None,
         };
-        if let Some(text) = text {
-            *part = call("lightning_timestamptz_in", vec![literal(text)]);
+        let text = match part {
+            Expr::Cast { expr, data_type, .. } => read(data_type).zip(string(expr).map(str::to_owned)),
+            Expr::TypedString(typed) => read(&typed.data_type).zip(value_string(&typed.value.value).map(str::to_owned)),
+            _ => None,
+        };
+        if let Some((function, text)) = text {
+            *part = call(function, vec![literal(text)]);
         }
         ControlFlow::<()>::Continue(())
     });

@@ -140,6 +140,7 @@ fn datetime_precision(pg: PgType) -> Option<i32> {
     match pg.oid {
         1082 => Some(0),
         1083 | 1114 | 1184 | 1186 => Some(if pg.modifier >= 0 { pg.modifier } else { 6 }),
+        _ if pg.is_nanos() => Some(9),
         _ => None,
     }
 }

@@ -148,6 +148,7 @@ fn layout(pg: PgType) -> (char, char, bool, u32) {
         16 | 18 | 19 | 2950 | 705 => 'c',
         21 => 's',
         20 | 701 | 1083 | 1114 | 1184 | 1186 | 2249 => 'd',
+        _ if pg.is_nanos() => 'd',
         _ => 'i',
     };
     let storage = match (pg.oid, pg.len) {

@@ -3,10 +3,14 @@
 //!
 //! After type coercion both operands have one type. Integer `+ - * /`, negation and all float operators become functions over Arrow's
 //! checked kernels; they print as the operators they stand for. Integer `%` and decimals are checked by DataFusion already.
+//!
+//! Casts that the coercion has made between time stamps of different precision are checked, too ([`widened::implicit`]).
 
+use super::{cast, widened};
 use crate::error::Error;
 use crate::sqlstate::{DIVISION_BY_ZERO, NUMERIC_VALUE_OUT_OF_RANGE};
 use crate::types;
+use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum, PrimitiveArray};
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
@@ -33,12 +37,13 @@ impl AnalyzerRule for CheckedArithmetic {
         "checked_arithmetic"
     }
 
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(rewrite_node)?.data)
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let zone = cast::zone(config);
+        Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, zone))?.data)
     }
 }
 
-fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+fn rewrite_node(plan: LogicalPlan, zone: Tz) -> Result<Transformed<LogicalPlan>> {
     if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::TableScan(_)) {
         return Ok(Transformed::no(plan));
     }
@@ -46,12 +51,18 @@ fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        let rewritten = expr.transform_up(|e| rewrite_expr(e, &schema))?;
+        let rewritten = expr.transform_up(|e| rewrite_expr(e, &schema, zone))?;
         Ok(if rewritten.transformed { rewritten.update_data(|e| name.restore(e)) } else { rewritten })
     })
 }
 
-fn rewrite_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn rewrite_expr(expr: Expr, schema: &DFSchema, zone: Tz) -> Result<Transformed<Expr>> {
+    if let Expr::Cast(cast) = &expr {
+        return Ok(match widened::implicit(cast, schema, zone)? {
+            Some(checked) => Transformed::yes(checked),
+            None => Transformed::no(expr),
+        });
+    }
     // Operands are moved, never cloned: they may be deep.
     Ok(match replacement(&expr, schema) {
         None => Transformed::no(expr),

@@ -7,6 +7,7 @@
 
 use super::cast;
 use crate::error::{Error, Result};
+use crate::precision::{is_instant, is_moment};
 use crate::sqlstate::{CANNOT_COERCE, DATATYPE_MISMATCH};
 use crate::types::{self, PgType};
 use arrow::array::timezone::Tz;
@@ -60,13 +61,12 @@ fn implicit(from: PgType, to: PgType) -> bool {
         return true;
     }
     let number = |pg: PgType| [21, 23, 20, 1700, 700, 701].iter().position(|oid| *oid == pg.oid);
-    let moment = |pg: PgType| [1082, 1114, 1184].iter().position(|oid| *oid == pg.oid);
     let object = |pg: PgType| matches!(pg.oid, 24 | 26 | 2205 | 2206 | 4089);
     if let (Some(from), Some(to)) = (number(from), number(to)) {
         return from <= to;
     }
-    if let (Some(from), Some(to)) = (moment(from), moment(to)) {
-        return from <= to;
+    if is_moment(from) && is_moment(to) {
+        return is_instant(from) <= is_instant(to) && digits(from) <= digits(to);
     }
     if let (Some(from), Some(to)) = (from.element(), to.element()) {
         return implicit(from, to);
@@ -78,6 +78,26 @@ fn implicit(from: PgType, to: PgType) -> bool {
         (20 | 21 | 23, _) if object(to) => true,
         (_, 26) => object(from),
         _ => false,
+    }
+}
+
+/// Digits of a second in a date or time stamp.
+fn digits(pg: PgType) -> u8 {
+    match pg {
+        pg if pg.is_nanos() => 9,
+        pg if pg.oid == types::DATE.oid => 0,
+        _ => 6,
+    }
+}
+
+/// The type that holds two kinds of dates and time stamps.
+fn common_moment(left: PgType, right: PgType) -> PgType {
+    match (is_instant(left) || is_instant(right), digits(left).max(digits(right))) {
+        (true, 9) => types::TIMESTAMPTZ_NS,
+        (true, _) => types::TIMESTAMPTZ,
+        (false, 9) => types::TIMESTAMP_NS,
+        (false, 6) => types::TIMESTAMP,
+        (false, _) => types::DATE,
     }
 }
 
@@ -99,7 +119,9 @@ pub(super) fn common_type(what: &str, alternatives: &[Alternative]) -> Result<Pg
         if category(common) != category(*other) {
             return Err(mismatch(what, common, *other));
         }
-        if !is_preferred(common) && implicit(common, *other) && !implicit(*other, common) {
+        if is_moment(common) && is_moment(*other) {
+            common = common_moment(common, *other);
+        } else if !is_preferred(common) && implicit(common, *other) && !implicit(*other, common) {
             common = *other;
         }
     }
@@ -199,6 +221,8 @@ mod tests {
     fn the_type_that_holds_the_others_is_taken() {
         assert_eq!(common(&[types::INT4, types::NUMERIC, types::INT2]).unwrap(), "numeric");
         assert_eq!(common(&[types::DATE, types::TIMESTAMPTZ]).unwrap(), "timestamp with time zone");
+        assert_eq!(common(&[types::TIMESTAMPTZ, types::TIMESTAMP_NS]).unwrap(), "timestamptz_ns");
+        assert_eq!(common(&[types::DATE, types::TIMESTAMP]).unwrap(), "timestamp without time zone");
         assert_eq!(common(&[types::VARCHAR, types::TEXT]).unwrap(), "character varying");
         assert_eq!(common_type("UNION", &[Alternative::Open, Alternative::Open]).unwrap(), types::TEXT);
     }

@@ -3,7 +3,7 @@
 use super::common_type::{self, Alternative};
 use super::operators::{comparable, interval_length, is_open, no_operator, resolve_in};
 use super::quantified::is_quantified;
-use super::{calls, cast, moments, set_operations};
+use super::{calls, cast, moments, set_operations, widened};
 use crate::error::Error;
 use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::types;
@@ -69,6 +69,10 @@ fn rewrite_node(plan: LogicalPlan, pass: Pass) -> Result<Transformed<LogicalPlan
     let plan = match rewritten.data {
         LogicalPlan::Values(Values { values, .. }) if transformed => LogicalPlanBuilder::values(values)?.build()?,
         LogicalPlan::Union(union) => set_operations::union(union, pass.zone)?,
+        LogicalPlan::Join(mut join) if !set_operations::is_intersect_or_except(&join) => {
+            widened::join(&mut join, pass.zone)?;
+            LogicalPlan::Join(join).recompute_schema()?
+        }
         LogicalPlan::Join(join) if set_operations::is_intersect_or_except(&join) => {
             set_operations::intersect_or_except(join, pass.zone)?
         }
@@ -179,8 +183,11 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
                 let swapped = op.swap()?;
                 moments::narrowed(right, swapped, left, &data_type(right))
             });
-            Ok(match narrowed {
-                Some(narrowed) => Transformed::yes(narrowed),
+            if let Some(narrowed) = narrowed {
+                return Ok(Transformed::yes(narrowed));
+            }
+            Ok(match widened::compared(left, op, right, schema, pass.zone)? {
+                Some(compared) => Transformed::yes(compared),
                 None => Transformed::no(expr),
             })
         }
@@ -189,6 +196,7 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             for item in &mut list.list {
                 changed |= resolve_against(item, &list.expr, schema, pass)?;
             }
+            changed |= widened::list(&mut list, schema, pass.zone)?;
             if is_interval(&list.expr, schema) {
                 list.list = list.list.into_iter().map(interval_length).collect();
                 list.expr = Box::new(interval_length(*list.expr));
@@ -202,6 +210,9 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
             if let Some(narrowed) = narrowed_between(&between, schema) {
                 return Ok(Transformed::yes(narrowed));
             }
+            if let Some(compared) = compared_between(&between, schema, pass)? {
+                return Ok(Transformed::yes(compared));
+            }
             if is_interval(&between.expr, schema) {
                 between.expr = Box::new(interval_length(*between.expr));
                 between.low = Box::new(interval_length(*between.low));
@@ -213,6 +224,10 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
         Expr::Case(case) => rewrite_case(case, schema, pass),
         Expr::InSubquery(ref subquery) if subquery.negated && !subquery.subquery.outer_ref_columns.is_empty() => {
             external(Error::unsupported("a correlated NOT IN subquery").with_hint("Write it with NOT EXISTS."))
+        }
+        Expr::InSubquery(mut subquery) => {
+            let changed = widened::subquery(&mut subquery, schema, pass.zone)?;
+            Ok(Transformed::new(Expr::InSubquery(subquery), changed, TreeNodeRecursion::Continue))
         }
         other => Ok(Transformed::no(other)),
     }
@@ -255,6 +270,7 @@ fn rewrite_case(mut case: Case, schema: &DFSchema, pass: Pass) -> Result<Transfo
             None => resolve_condition(when, schema, pass)?,
         };
     }
+    changed |= widened::case(&mut case, schema, pass.zone)?;
     let results = case.else_expr.iter_mut().map(Box::as_mut);
     let mut results: Vec<&mut Expr> =
         results.chain(case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut())).collect();
@@ -299,6 +315,20 @@ fn narrowed_between(between: &Between, schema: &DFSchema) -> Option<Expr> {
     let (low, high) = if between.negated { (Operator::Lt, Operator::Gt) } else { (Operator::GtEq, Operator::LtEq) };
     let (low, high) = (bound(low, &between.low)?, bound(high, &between.high)?);
     Some(if between.negated { low.or(high) } else { low.and(high) })
+}
+
+/// BETWEEN of time stamps of different precision.
+fn compared_between(between: &Between, schema: &DFSchema, pass: Pass) -> Result<Option<Expr>> {
+    let bound = |op, bound: &Expr| widened::compared(&between.expr, op, bound, schema, pass.zone);
+    let (low, high) = if between.negated { (Operator::Lt, Operator::Gt) } else { (Operator::GtEq, Operator::LtEq) };
+    let (compared_low, compared_high) = (bound(low, &between.low)?, bound(high, &between.high)?);
+    if compared_low.is_none() && compared_high.is_none() {
+        return Ok(None);
+    }
+    let plain = |op, bound: &Expr| Expr::BinaryExpr(BinaryExpr::new(between.expr.clone(), op, Box::new(bound.clone())));
+    let low = compared_low.unwrap_or_else(|| plain(low, &between.low));
+    let high = compared_high.unwrap_or_else(|| plain(high, &between.high));
+    Ok(Some(if between.negated { low.or(high) } else { low.and(high) }))
 }
 
 /// The text in `x = ANY('{…}')` as the array it stands for.

@@ -5,12 +5,13 @@
 //! integer literals to `integer`, binds calls ([`calls`]), resolves literals in IN and BETWEEN, brings alternatives to their
 //! [`common_type`] (those of [`set_operations`] too), and replaces casts by PostgreSQL's ([`cast`]). [`arrays`] and
 //! [`quantified`] are the operators between arrays and over their elements, [`moments`] the arithmetic of dates and time
-//! stamps; [`correlated`] makes joins of sub-queries that DataFusion cannot. After coercion [`arithmetic`] makes `+ - * / %`
+//! stamps, [`widened`] compares those of different precision; [`correlated`] makes joins of sub-queries that DataFusion cannot. After coercion [`arithmetic`] makes `+ - * / %`
 //! fail on overflow and division by zero instead of wrapping.
 
 mod arithmetic;
 mod cast;
 mod moments;
+mod widened;
 mod arrays;
 mod plain;
 mod choices;

@@ -1,20 +1,24 @@
-//! Arithmetic of points in time: `date ± interval` and `timestamp[tz] ± interval`, and their differences.
+//! Arithmetic of points in time: `date ± interval` and `timestamp[tz][_ns] ± interval`, and their differences.
 //!
 //! Months and days are counted on the calendar of the session's zone, in that order, with the day cut to the month's length;
-//! the rest is a length of time. A `date` becomes a `timestamp`. Differences are in days and time.
+//! the rest is a length of time. A `date` becomes a `timestamp`. Differences are in days and time, and keep nanoseconds, which intervals
+//! do not show.
 
 use super::cast;
 use crate::error::Error;
+use crate::precision::is_instant;
 use crate::sqlstate::DATETIME_FIELD_OVERFLOW;
 use crate::text::calendar::{Civil, MICROS_PER_DAY};
-use crate::text::datetime;
+use crate::text::{datetime, nanos};
 use crate::types::{self, PgType, column_field};
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, IntervalMonthDayNanoArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray,
+};
 use arrow::compute::cast as arrow_cast;
 use arrow::datatypes::{
-    DataType, Date32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
-    TimestampMicrosecondType,
+    DataType, Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
@@ -37,18 +41,8 @@ pub(super) fn planned(raw: &RawBinaryExpr, left: PgType, right: PgType) -> Optio
         (Some(base), None) if interval(right) => Some(shift(base, sign, &raw.left, &raw.right)),
         (None, Some(base)) if interval(left) && sign == Sign::Plus => Some(shift(base, sign, &raw.right, &raw.left)),
         (Some(left), Some(right)) if sign == Sign::Minus => {
-            let wide = if left == Base::Timestamptz || right == Base::Timestamptz {
-                types::TIMESTAMPTZ
-            } else {
-                types::TIMESTAMP
-            };
-            let widened = |expr: &Expr, base: Base| {
-                if Some(base) == Base::of(wide) {
-                    return expr.clone();
-                }
-                Expr::Cast(Cast::new_from_field(Box::new(expr.clone()), column_field("", wide, true)))
-            };
-            let args = vec![widened(&raw.left, left), widened(&raw.right, right)];
+            let instants = left.is_instant() || right.is_instant();
+            let args = vec![left.compared(&raw.left, instants), right.compared(&raw.right, instants)];
             let function = Difference { signature: Signature::any(2, Volatility::Immutable) };
             Some(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), args)))
         }
@@ -57,7 +51,7 @@ pub(super) fn planned(raw: &RawBinaryExpr, left: PgType, right: PgType) -> Optio
 }
 
 fn shift(base: Base, sign: Sign, moment: &Expr, interval: &Expr) -> Expr {
-    let volatility = if base == Base::Timestamptz { Volatility::Stable } else { Volatility::Immutable };
+    let volatility = if base.is_instant() { Volatility::Stable } else { Volatility::Immutable };
     let function = Shift { base, sign, signature: Signature::any(2, volatility) };
     let args = vec![moment.clone(), interval.clone()];
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), args))
@@ -71,27 +65,36 @@ pub(super) fn folded(function: &ScalarFunction) -> Result<Option<Expr>> {
     else {
         return Ok(None);
     };
-    let micros = match (shift.base, moment) {
+    let value = match (shift.base, moment) {
         (Base::Date, ScalarValue::Date32(days)) => days.map(|days| i64::from(days) * MICROS_PER_DAY),
         (Base::Timestamp, ScalarValue::TimestampMicrosecond(micros, None)) => *micros,
+        (Base::TimestampNs, ScalarValue::TimestampNanosecond(nanos, None)) => *nanos,
         _ => return Ok(None),
     };
-    let shifted = match (micros, interval) {
-        (Some(micros), Some(interval)) => Some(shift.apply(micros, *interval, datetime::utc())?),
+    let shifted = match (value, interval) {
+        (Some(value), Some(interval)) => Some(shift.apply(value, *interval, datetime::utc())?),
         _ => None,
     };
-    Ok(Some(Expr::Literal(ScalarValue::TimestampMicrosecond(shifted, None), None)))
+    let shifted = match shift.base {
+        Base::TimestampNs => ScalarValue::TimestampNanosecond(shifted, None),
+        _ => ScalarValue::TimestampMicrosecond(shifted, None),
+    };
+    Ok(Some(Expr::Literal(shifted, None)))
 }
 
 /// `date op timestamp` with a literal `timestamp` as a comparison of dates: stored dates stay as they are, and zone maps and
 /// indexes can answer. `None` when it is not that.
 pub(super) fn narrowed(left: &Expr, op: Operator, right: &Expr, left_type: &DataType) -> Option<Expr> {
-    let Expr::Literal(ScalarValue::TimestampMicrosecond(Some(micros), None), _) = right else { return None };
+    let (value, per_day) = match right {
+        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(micros), None), _) => (*micros, MICROS_PER_DAY),
+        Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), None), _) => (*nanos, nanos::PER_DAY),
+        _ => return None,
+    };
     if *left_type != DataType::Date32 {
         return None;
     }
-    let day = i32::try_from(micros.div_euclid(MICROS_PER_DAY)).ok()?;
-    let midnight = micros.rem_euclid(MICROS_PER_DAY) == 0;
+    let day = i32::try_from(value.div_euclid(per_day)).ok()?;
+    let midnight = value.rem_euclid(per_day) == 0;
     let op = match op {
         Operator::Eq | Operator::NotEq if midnight => op,
         Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq if midnight => op,
@@ -109,16 +112,52 @@ enum Base {
     Date,
     Timestamp,
     Timestamptz,
+    TimestampNs,
+    TimestamptzNs,
 }
 
 impl Base {
     fn of(pg: PgType) -> Option<Base> {
         match pg.oid {
-            1082 => Some(Base::Date),
-            1114 => Some(Base::Timestamp),
-            1184 => Some(Base::Timestamptz),
+            oid if oid == types::DATE.oid => Some(Base::Date),
+            oid if oid == types::TIMESTAMP.oid => Some(Base::Timestamp),
+            oid if oid == types::TIMESTAMPTZ.oid => Some(Base::Timestamptz),
+            oid if oid == types::TIMESTAMP_NS.oid => Some(Base::TimestampNs),
+            oid if oid == types::TIMESTAMPTZ_NS.oid => Some(Base::TimestamptzNs),
             _ => None,
         }
+    }
+
+    fn is_instant(self) -> bool {
+        is_instant(self.pg_type())
+    }
+
+    fn is_nanos(self) -> bool {
+        self.pg_type().is_nanos()
+    }
+
+    fn pg_type(self) -> PgType {
+        match self {
+            Base::Date => types::DATE,
+            Base::Timestamp => types::TIMESTAMP,
+            Base::Timestamptz => types::TIMESTAMPTZ,
+            Base::TimestampNs => types::TIMESTAMP_NS,
+            Base::TimestamptzNs => types::TIMESTAMPTZ_NS,
+        }
+    }
+
+    /// An operand of a difference: local time becomes an instant beside one, a date a time stamp.
+    fn compared(self, expr: &Expr, instants: bool) -> Expr {
+        let wanted = match (instants, self.is_nanos()) {
+            (true, true) => types::TIMESTAMPTZ_NS,
+            (true, false) => types::TIMESTAMPTZ,
+            (false, true) => types::TIMESTAMP_NS,
+            (false, false) => types::TIMESTAMP,
+        };
+        if wanted == self.pg_type() {
+            return expr.clone();
+        }
+        Expr::Cast(Cast::new_from_field(Box::new(expr.clone()), column_field("", wanted, true)))
     }
 }
 
@@ -149,22 +188,38 @@ fn plus_calendar(micros: i64, months: i64, days: i64) -> Option<i64> {
 }
 
 impl Shift {
-    fn apply(&self, micros: i64, interval: IntervalMonthDayNano, zone: Tz) -> Result<i64> {
+    /// A value of the base, micro- or nanoseconds, so much later or earlier.
+    fn apply(&self, value: i64, interval: IntervalMonthDayNano, zone: Tz) -> Result<i64> {
         let sign = if self.sign == Sign::Plus { 1 } else { -1 };
         let (months, days) = (i64::from(interval.months) * sign, i64::from(interval.days) * sign);
+        if self.base.is_nanos() {
+            let (micros, rest) = nanos::split(value);
+            let moved = self.on_calendar(micros, months, days, zone).map(|micros| {
+                let whole = i128::from(micros) * i128::from(nanos::PER_MICRO) + i128::from(rest);
+                whole + i128::from(interval.nanoseconds) * i128::from(sign)
+            });
+            let moved = moved.and_then(nanos::checked);
+            return moved.ok_or_else(|| DataFusionError::External(Box::new(nanos::out_of_range())));
+        }
         let time = interval.nanoseconds / 1000 * sign;
-        let on_calendar = || match (months, days, self.base) {
-            (0, 0, _) => Some(micros),
-            (_, _, Base::Timestamptz) => {
+        let moved = self.on_calendar(value, months, days, zone);
+        moved.and_then(|micros| micros.checked_add(time)).ok_or_else(out_of_range)
+    }
+
+    /// Microseconds so many months and days later.
+    fn on_calendar(&self, micros: i64, months: i64, days: i64, zone: Tz) -> Option<i64> {
+        match (months, days) {
+            (0, 0) => Some(micros),
+            _ if self.base.is_instant() => {
                 datetime::to_utc(plus_calendar(datetime::to_local(micros, zone), months, days)?, zone)
             }
             _ => plus_calendar(micros, months, days),
-        };
-        on_calendar().and_then(|micros| micros.checked_add(time)).ok_or_else(out_of_range)
+        }
     }
 
     fn result_type(&self) -> DataType {
-        DataType::Timestamp(TimeUnit::Microsecond, (self.base == Base::Timestamptz).then(|| "UTC".into()))
+        let unit = if self.base.is_nanos() { TimeUnit::Nanosecond } else { TimeUnit::Microsecond };
+        DataType::Timestamp(unit, self.base.is_instant().then(|| "UTC".into()))
     }
 }
 
@@ -201,23 +256,30 @@ impl ScalarUDFImpl for Shift {
         let rows = if constant { 1 } else { args.number_rows };
         let intervals = arrow_cast(&intervals, &DataType::Interval(IntervalUnit::MonthDayNano))?;
         let intervals = intervals.as_primitive::<IntervalMonthDayNanoType>();
-        let micros: TimestampMicrosecondArray = match self.base {
-            Base::Date => moments.as_primitive::<Date32Type>().unary(|days| i64::from(days) * MICROS_PER_DAY),
-            Base::Timestamp | Base::Timestamptz => arrow_cast(&moments, &self.result_type())?
-                .as_primitive::<TimestampMicrosecondType>()
-                .clone()
-                .with_timezone_opt(None::<Arc<str>>),
+        let values: Int64Array = match self.base {
+            Base::Date => {
+                let days = arrow_cast(&moments, &DataType::Int32)?;
+                days.as_primitive::<Int32Type>().unary(|days| i64::from(days) * MICROS_PER_DAY)
+            }
+            _ => {
+                let moments = arrow_cast(&moments, &self.result_type())?;
+                arrow_cast(&moments, &DataType::Int64)?.as_primitive::<Int64Type>().clone()
+            }
         };
         let shifted = (0..rows).map(|row| {
             let (moment, interval) = (if one_moment { 0 } else { row }, if one_interval { 0 } else { row });
-            if micros.is_null(moment) || intervals.is_null(interval) {
+            if values.is_null(moment) || intervals.is_null(interval) {
                 return Ok(None);
             }
-            self.apply(micros.value(moment), intervals.value(interval), zone).map(Some)
+            self.apply(values.value(moment), intervals.value(interval), zone).map(Some)
         });
-        let zone_name = (self.base == Base::Timestamptz).then_some("UTC");
-        let shifted = shifted.collect::<Result<TimestampMicrosecondArray>>()?.with_timezone_opt(zone_name);
-        result(Arc::new(shifted), constant)
+        let zone_name = self.base.is_instant().then_some("UTC");
+        let shifted: ArrayRef = if self.base.is_nanos() {
+            Arc::new(shifted.collect::<Result<TimestampNanosecondArray>>()?.with_timezone_opt(zone_name))
+        } else {
+            Arc::new(shifted.collect::<Result<TimestampMicrosecondArray>>()?.with_timezone_opt(zone_name))
+        };
+        result(shifted, constant)
     }
 }
 
@@ -249,24 +311,40 @@ impl ScalarUDFImpl for Difference {
         let ((left, one_left), (right, one_right)) = (values(left)?, values(right)?);
         let constant = one_left && one_right;
         let rows = if constant { 1 } else { args.number_rows };
-        let micros = |array: &ArrayRef| -> Result<TimestampMicrosecondArray> {
-            let wanted = match array.data_type() {
-                DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
-                _ => DataType::Timestamp(TimeUnit::Microsecond, None),
-            };
-            Ok(arrow_cast(array, &wanted)?.as_primitive::<TimestampMicrosecondType>().clone())
-        };
-        let (left, right) = (micros(&left)?, micros(&right)?);
+        let (left, right) = (Stamps::of(&left)?, Stamps::of(&right)?);
         let differences = (0..rows).map(|row| {
             let (a, b) = (if one_left { 0 } else { row }, if one_right { 0 } else { row });
-            if left.is_null(a) || right.is_null(b) {
-                return Ok(None);
-            }
-            let micros = left.value(a).checked_sub(right.value(b)).ok_or_else(interval_out_of_range)?;
-            let days = i32::try_from(micros / MICROS_PER_DAY).map_err(|_| interval_out_of_range())?;
-            Ok(Some(IntervalMonthDayNano::new(0, days, micros % MICROS_PER_DAY * 1000)))
+            let (Some(left), Some(right)) = (left.nanos(a), right.nanos(b)) else { return Ok(None) };
+            let (nanos, per_day) = (left - right, i128::from(nanos::PER_DAY));
+            let days = i32::try_from(nanos / per_day).map_err(|_| interval_out_of_range())?;
+            Ok(Some(IntervalMonthDayNano::new(0, days, (nanos % per_day) as i64)))
         });
         result(Arc::new(differences.collect::<Result<IntervalMonthDayNanoArray>>()?), constant)
+    }
+}
+
+/// A column of time stamps of either precision.
+struct Stamps {
+    values: Int64Array,
+    /// Nanoseconds of one step.
+    step: i128,
+}
+
+impl Stamps {
+    fn of(array: &ArrayRef) -> Result<Stamps> {
+        let (array, step) = match array.data_type() {
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => (Arc::clone(array), 1),
+            DataType::Timestamp(_, zone) => {
+                (arrow_cast(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?, 1000)
+            }
+            _ => (arrow_cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?, 1000),
+        };
+        let values = arrow_cast(&array, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
+        Ok(Stamps { values, step })
+    }
+
+    fn nanos(&self, row: usize) -> Option<i128> {
+        self.values.is_valid(row).then(|| i128::from(self.values.value(row)) * self.step)
     }
 }
 
@@ -323,6 +401,26 @@ mod tests {
         let moved = |interval| apply(Base::Timestamptz, Sign::Plus, "2024-03-30 11:00+00", interval, "Europe/Berlin");
         assert_eq!(moved("1 day"), at("2024-03-31 10:00"));
         assert_eq!(moved("24 hours"), at("2024-03-31 11:00"));
+    }
+
+    #[test]
+    fn nanoseconds_are_kept() {
+        let nanos = |text: &str| datetime::timestamp_ns(text).unwrap();
+        let moved = |base, text: &str, interval: IntervalMonthDayNano| {
+            Shift { base, sign: Sign::Plus, signature: Signature::any(2, Volatility::Immutable) }.apply(
+                nanos(text),
+                interval,
+                datetime::zone("Europe/Berlin").unwrap(),
+            )
+        };
+        let month = IntervalMonthDayNano::new(1, 0, 1);
+        let shifted = moved(Base::TimestampNs, "1969-12-31 23:59:59.999999999", month).unwrap();
+        assert_eq!(shifted, nanos("1970-02-01 00:00:00"));
+        let day = IntervalMonthDayNano::new(0, 1, 0);
+        let shifted = moved(Base::TimestamptzNs, "2024-03-30 11:00:00.000000001", day).unwrap();
+        assert_eq!(shifted, nanos("2024-03-31 10:00:00.000000001"));
+        let beyond = moved(Base::TimestampNs, "2262-04-11 00:00", day).unwrap_err();
+        assert_eq!(Error::from(beyond).state().0, "22008");
     }
 
     #[test]

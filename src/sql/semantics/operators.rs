@@ -3,6 +3,7 @@
 use super::{arrays, cast, moments};
 use crate::error::Error;
 use crate::functions::call;
+use crate::precision::{is_instant, is_moment};
 use crate::sqlstate::{AMBIGUOUS_FUNCTION, DATATYPE_MISMATCH};
 use crate::text::datetime;
 use crate::types::{self, PgType};
@@ -237,7 +238,8 @@ pub(super) fn is_open(value: &ScalarValue) -> bool {
 pub(super) fn resolve(expr: Expr, other: PgType, op: &BinaryOperator) -> Result<Expr> {
     let Expr::Literal(value, _) = &expr else { return Ok(expr) };
     let wanted = match (op, other.oid) {
-        (BinaryOperator::Plus, 1082 | 1083 | 1114 | 1184 | 1186) => types::INTERVAL,
+        (BinaryOperator::Plus, 1083 | 1186) => types::INTERVAL,
+        (BinaryOperator::Plus, _) if is_moment(other) => types::INTERVAL,
         (BinaryOperator::Multiply | BinaryOperator::Divide, 1186) => types::FLOAT8,
         (_, oid) if oid == types::NUMERIC.oid => numeric_of(value),
         _ => other.with_modifier(-1),
@@ -248,8 +250,8 @@ pub(super) fn resolve(expr: Expr, other: PgType, op: &BinaryOperator) -> Result<
     if wanted.is_string() || wanted.arrow_type().is_none() {
         return Ok(expr);
     }
-    // The session's zone is not known here; only `timestamptz` needs it, and it is cast when the plan is analyzed.
-    if wanted.oid == types::TIMESTAMPTZ.oid {
+    // The session's zone is not known here; only instants need it, and they are cast when the plan is analyzed.
+    if is_instant(wanted) {
         return Ok(Expr::Cast(datafusion::logical_expr::expr::Cast::new_from_field(
             Box::new(expr.clone()),
             types::column_field("", wanted, true),
@@ -330,7 +332,6 @@ fn is_object(pg: PgType) -> bool {
 
 /// Whether values of two types can be compared.
 pub(super) fn comparable(left: PgType, right: PgType) -> bool {
-    let moment = |pg: PgType| matches!(pg.oid, 1082 | 1114 | 1184);
     let integer = |pg: PgType| matches!(pg.oid, 20 | 21 | 23);
     let span = |pg: PgType| matches!(pg.oid, 1083 | 1186);
     if left.oid == right.oid {
@@ -338,7 +339,7 @@ pub(super) fn comparable(left: PgType, right: PgType) -> bool {
     }
     (is_number(left) && is_number(right))
         || (left.is_string() && right.is_string())
-        || (moment(left) && moment(right))
+        || (is_moment(left) && is_moment(right))
         || (span(left) && span(right))
         || (is_object(left) && (is_object(right) || integer(right)))
         || (integer(left) && is_object(right))
@@ -361,7 +362,7 @@ fn operator_exists(op: &BinaryOperator, left: PgType, right: PgType) -> bool {
     if is_object(left) || is_object(right) {
         return true;
     }
-    let moment = |pg: PgType| matches!(pg.oid, 1082 | 1083 | 1114 | 1184);
+    let moment = |pg: PgType| is_moment(pg) || pg.oid == types::TIME.oid;
     let interval = |pg: PgType| pg.oid == types::INTERVAL.oid;
     match op {
         BinaryOperator::Plus => {

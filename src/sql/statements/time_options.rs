@@ -6,6 +6,7 @@ use crate::parser::parameters::Change;
 use crate::sqlstate::{DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE, UNDEFINED_COLUMN};
 use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::interval::{interval, length_us};
+use crate::text::nanos;
 use crate::types;
 use datafusion::sql::sqlparser::ast::{CreateTableOptions, Expr, SqlOption, UnaryOperator, Value};
 use lightning_catalog::{NewColumn, Oid, Table, TimeOptions};
@@ -106,6 +107,7 @@ fn check_retention(kind: Kind, text: &str, width: Option<PartitionWidth>) -> Res
     let kept_us = kept_us.ok_or_else(|| invalid(format!("retention must be positive: \"{text}\"")))?;
     let partition_us = match width {
         Some(PartitionWidth::Values(width)) if kind == Kind::Date => width.saturating_mul(MICROS_PER_DAY),
+        Some(PartitionWidth::Values(width)) if kind == Kind::NanoStamp => width / nanos::PER_MICRO,
         Some(PartitionWidth::Values(width)) => width,
         Some(PartitionWidth::Months(months)) => i64::from(months) * 30 * MICROS_PER_DAY,
         None => 0,
@@ -120,6 +122,8 @@ fn check_retention(kind: Kind, text: &str, width: Option<PartitionWidth>) -> Res
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Stamp,
+    /// A time stamp in nanoseconds.
+    NanoStamp,
     Date,
     Integer,
 }
@@ -128,6 +132,7 @@ impl Kind {
     fn of(column: &str, type_oid: Oid) -> Result<Kind> {
         match type_oid.0 {
             oid if oid == types::TIMESTAMP.oid || oid == types::TIMESTAMPTZ.oid => Ok(Kind::Stamp),
+            oid if oid == types::TIMESTAMP_NS.oid || oid == types::TIMESTAMPTZ_NS.oid => Ok(Kind::NanoStamp),
             oid if oid == types::DATE.oid => Ok(Kind::Date),
             oid if [types::INT2.oid, types::INT4.oid, types::INT8.oid].contains(&oid) => Ok(Kind::Integer),
             _ => Err(Error::new(DATATYPE_MISMATCH, format!("column \"{column}\" is not a time"))
@@ -156,6 +161,7 @@ impl Kind {
         match self {
             Kind::Date if us % MICROS_PER_DAY != 0 => Err(invalid("partition_by of dates is whole days")),
             Kind::Date => Ok(PartitionWidth::Values(us / MICROS_PER_DAY)),
+            Kind::NanoStamp => nanos::of_micros(us).map(PartitionWidth::Values).ok_or_else(nanos::out_of_range),
             _ => Ok(PartitionWidth::Values(us)),
         }
     }

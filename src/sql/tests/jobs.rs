@@ -13,9 +13,11 @@ async fn retention_deletes_partitions_that_are_too_old() {
     let db = Db::new();
     db.ok("CREATE TABLE m (ts timestamptz, v int) WITH (time_column = 'ts', partition_by = '1 day', retention = '7 days')")
         .await;
+    db.ok("CREATE TABLE nanos (ts timestamp_ns, v int) WITH (time_column = 'ts', partition_by = '1 day', retention = '7 days')")
+        .await;
     db.ok("CREATE TABLE \"Odd\" (d date, v int) WITH (time_column = 'd', retention = '1 month')").await;
     db.ok("CREATE TABLE plain (ts timestamp, v int) WITH (time_column = 'ts')").await;
-    for table in ["m", "plain"] {
+    for table in ["m", "nanos", "plain"] {
         db.ok(&format!(
             "INSERT INTO {table} SELECT timestamp '2099-12-20' + interval '1 minute' * i, i FROM generate_series(0, 20159) t(i)"
         ))
@@ -25,17 +27,20 @@ async fn retention_deletes_partitions_that_are_too_old() {
     db.instance.run_jobs(in_2100()).await;
     // Seven days before 2100 begins 2099-12-25.
     assert_eq!(db.ok("SELECT min(ts), count(*) FROM m").await, "2099-12-25 00:00:00+00|12960");
+    assert_eq!(db.ok("SELECT min(ts), count(*) FROM nanos").await, "2099-12-25 00:00:00|12960");
     assert_eq!(db.ok("SELECT count(*) FROM \"Odd\"").await, "2");
     assert_eq!(db.ok("SELECT count(*) FROM plain").await, "20160");
     let jobs = "SELECT kind, target, schedule, rows, errors, last_error, next_run FROM lightning.jobs ORDER BY target";
     assert_eq!(
         db.ok(jobs).await,
         "retention|public.Odd|01:00:00|1|0|NULL|2100-01-01 01:00:00+00\n\
-         retention|public.m|01:00:00|7200|0|NULL|2100-01-01 01:00:00+00"
+         retention|public.m|01:00:00|7200|0|NULL|2100-01-01 01:00:00+00\n\
+         retention|public.nanos|01:00:00|7200|0|NULL|2100-01-01 01:00:00+00"
     );
     db.ok("DROP TABLE m").await;
     db.instance.run_jobs(in_2100()).await;
-    assert_eq!(db.ok("SELECT target FROM lightning.jobs").await, "public.Odd");
+    let targets = db.ok("SELECT target FROM lightning.jobs ORDER BY target").await;
+    assert_eq!(targets, "public.Odd\npublic.nanos");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,8 +5,8 @@
 
 use super::calendar::MICROS_PER_DAY;
 use super::input::{ColumnBuilder, Values};
-use super::number;
-use crate::encode::{EPOCH_DAYS, EPOCH_MICROS};
+use super::{nanos, number};
+use crate::encode::{EPOCH_DAYS, EPOCH_MICROS, EPOCH_NANOS};
 use crate::error::{Error, Result};
 use crate::sqlstate::{
     CHARACTER_NOT_IN_REPERTOIRE, DATATYPE_MISMATCH, DATETIME_FIELD_OVERFLOW, FEATURE_NOT_SUPPORTED,
@@ -54,6 +54,7 @@ impl ColumnBuilder {
             Values::Date(b) => b.append_value(date(value.i32()?)?),
             Values::Time(b) => b.append_value(pg.rounded(time(value.i64()?)?)),
             Values::Timestamp(b) | Values::Timestamptz(b) => b.append_value(pg.rounded(timestamp(value.i64()?)?)),
+            Values::TimestampNs(b) | Values::TimestamptzNs(b) => b.append_value(timestamp_ns(value.i64()?)?),
             Values::Interval(b) => b.append_value(value.interval()?),
             Values::Uuid(b) => b.append_value(value.fixed::<16>()?)?,
             Values::List(child, offsets, nulls) => {
@@ -120,6 +121,15 @@ fn timestamp(micros: i64) -> Result<i64> {
         i64::MIN => Err(infinite("-infinity")),
         micros if micros < FIRST_TIMESTAMP => Err(out_of_range("timestamp")),
         micros => micros.checked_add(EPOCH_MICROS).filter(|m| *m <= last).ok_or_else(|| out_of_range("timestamp")),
+    }
+}
+
+/// Nanoseconds since 1970.
+fn timestamp_ns(nanos: i64) -> Result<i64> {
+    match nanos {
+        i64::MAX => Err(infinite("infinity")),
+        i64::MIN => Err(infinite("-infinity")),
+        nanos => nanos.checked_add(EPOCH_NANOS).filter(|n| nanos::is_time(*n)).ok_or_else(nanos::out_of_range),
     }
 }
 

@@ -1,15 +1,53 @@
 //! Dates, times and time stamps from text, in PostgreSQL's usual spellings.
 //!
-//! Values are Arrow's: days since 1970, microseconds since midnight or since 1970. ISO forms take a short path that makes no
+//! Values are Arrow's: days since 1970, microseconds since midnight, micro- or nanoseconds since 1970. ISO forms take a short path that makes no
 //! allocation, since COPY reads millions of them.
 
 use super::calendar::MICROS_PER_DAY;
+use super::nanos;
 use crate::error::{Error, Result};
 use crate::sqlstate::{DATETIME_FIELD_OVERFLOW, INVALID_PARAMETER_VALUE, invalid_input};
 use arrow::array::timezone::Tz;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// What a time stamp counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Micros,
+    Nanos,
+}
+
+impl Unit {
+    /// Digits of a second.
+    fn digits(self) -> usize {
+        match self {
+            Unit::Micros => 6,
+            Unit::Nanos => 9,
+        }
+    }
+
+    fn per_second(self) -> i64 {
+        match self {
+            Unit::Micros => MICROS_PER_SECOND,
+            Unit::Nanos => MICROS_PER_SECOND * nanos::PER_MICRO,
+        }
+    }
+
+    fn per_day(self) -> i64 {
+        86_400 * self.per_second()
+    }
+
+    /// Now, in UTC.
+    fn now(self) -> i64 {
+        let now = Utc::now();
+        match self {
+            Unit::Micros => now.timestamp_micros(),
+            Unit::Nanos => now.timestamp_nanos_opt().unwrap_or(i64::MAX - 1),
+        }
+    }
+}
 
 fn out_of_range(text: &str) -> Error {
     Error::new(DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
@@ -28,7 +66,7 @@ pub fn date(text: &str) -> Result<i32> {
     }
     let parts = split(text, "date")?;
     if let Some(time) = parts.time {
-        clock(time).ok_or_else(|| invalid_input("date", text))?;
+        clock(time, Unit::Micros).ok_or_else(|| invalid_input("date", text))?;
     }
     any_date(&parts, text, "date")
 }
@@ -58,32 +96,54 @@ fn iso_date(b: &[u8]) -> Option<(i32, u32, u32)> {
 /// A `time`: microseconds since midnight.
 pub fn time(text: &str) -> Result<i64> {
     let trimmed = text.trim();
-    if let Some(micros) = clock(trimmed) {
+    if let Some(micros) = clock(trimmed, Unit::Micros) {
         return if micros <= MICROS_PER_DAY { Ok(micros) } else { Err(out_of_range(text)) };
     }
     if looks_like_clock(trimmed) {
         return Err(out_of_range(text));
     }
-    split(text, "time")?.time.and_then(clock).ok_or_else(|| invalid_input("time", text))
+    split(text, "time")?.time.and_then(|time| clock(time, Unit::Micros)).ok_or_else(|| invalid_input("time", text))
 }
 
 /// A `timestamp`: microseconds since 1970. A zone in the text is ignored, as in PostgreSQL.
 pub fn timestamp(text: &str) -> Result<i64> {
-    local(text, "timestamp").map(|(micros, _)| micros)
+    local(text, Unit::Micros, "timestamp").map(|(micros, _)| micros)
+}
+
+/// A `timestamp_ns`: nanoseconds since 1970.
+pub fn timestamp_ns(text: &str) -> Result<i64> {
+    local(text, Unit::Nanos, "timestamp_ns").map(|(nanos, _)| nanos)
 }
 
 /// A `timestamptz`: microseconds since 1970 in UTC. Text without a zone is in `zone`.
 pub fn timestamptz(text: &str, zone: Tz) -> Result<i64> {
     const NAME: &str = "timestamp with time zone";
     if text.trim().eq_ignore_ascii_case("now") {
-        return Ok(Utc::now().timestamp_micros());
+        return Ok(Unit::Micros.now());
     }
-    let (micros, offset) = local(text, NAME)?;
+    let (micros, offset) = local(text, Unit::Micros, NAME)?;
     match offset {
         Some(Zone::Offset(seconds)) => Ok(micros - i64::from(seconds) * MICROS_PER_SECOND),
         Some(Zone::Named(zone)) => to_utc(micros, zone).ok_or_else(|| out_of_range(text)),
         None => to_utc(micros, zone).ok_or_else(|| out_of_range(text)),
     }
+}
+
+/// A `timestamptz_ns`: nanoseconds since 1970 in UTC. Text without a zone is in `zone`.
+pub fn timestamptz_ns(text: &str, zone: Tz) -> Result<i64> {
+    if text.trim().eq_ignore_ascii_case("now") {
+        return Ok(Unit::Nanos.now());
+    }
+    let (local, offset) = any_local(text, Unit::Nanos, "timestamptz_ns")?;
+    // The local time may be out of range where the instant is not.
+    let (whole, rest) = (local.div_euclid(nanos::PER_MICRO.into()), local.rem_euclid(nanos::PER_MICRO.into()));
+    let micros = i64::try_from(whole).map_err(|_| out_of_range(text))?;
+    let utc = match offset {
+        Some(Zone::Offset(seconds)) => micros.checked_sub(i64::from(seconds) * MICROS_PER_SECOND),
+        Some(Zone::Named(zone)) => to_utc(micros, zone),
+        None => to_utc(micros, zone),
+    };
+    utc.and_then(|micros| nanos::join(micros, rest as i64)).ok_or_else(|| out_of_range(text))
 }
 
 /// UTC.
@@ -128,44 +188,48 @@ enum Zone {
     Named(Tz),
 }
 
-fn local(text: &str, name: &str) -> Result<(i64, Option<Zone>)> {
+fn local(text: &str, unit: Unit, name: &str) -> Result<(i64, Option<Zone>)> {
+    let (local, zone) = any_local(text, unit, name)?;
+    let local = i64::try_from(local).ok().filter(|local| unit == Unit::Micros || nanos::is_time(*local));
+    Ok((local.ok_or_else(|| out_of_range(text))?, zone))
+}
+
+/// The local time a text names, in units since 1970 of as many digits as it takes.
+fn any_local(text: &str, unit: Unit, name: &str) -> Result<(i128, Option<Zone>)> {
+    let after_midnight = |day: i32, time: i64| i128::from(day) * i128::from(unit.per_day()) + i128::from(time);
     let bytes = text.as_bytes();
     if bytes.len() >= 19
         && bytes.is_char_boundary_10()
         && matches!(bytes[10], b' ' | b'T')
         && let Some((y, m, d)) = iso_date(&bytes[..10])
-        && let Some(micros) = clock(&text[11..])
+        && let Some(time) = clock(&text[11..], unit)
     {
         let day = days_ad(y, m, d).ok_or_else(|| out_of_range(text))?;
-        if micros > MICROS_PER_DAY {
+        if time > unit.per_day() {
             return Err(out_of_range(text));
         }
-        return Ok((i64::from(day) * MICROS_PER_DAY + micros, None));
+        return Ok((after_midnight(day, time), None));
     }
     match text.trim().to_ascii_lowercase().as_str() {
         "epoch" => return Ok((0, Some(Zone::Offset(0)))),
-        "now" => return Ok((Utc::now().timestamp_micros(), Some(Zone::Offset(0)))),
+        "now" => return Ok((unit.now().into(), Some(Zone::Offset(0)))),
         _ => {}
     }
     let parts = split(text, name)?;
     let day = any_date(&parts, text, name)?;
-    let micros = match parts.time {
+    let time = match parts.time {
         None => 0,
-        Some(time) => clock(time)
+        Some(time) => clock(time, unit)
             .ok_or_else(|| if looks_like_clock(time) { out_of_range(text) } else { invalid_input(name, text) })?,
     };
-    if micros > MICROS_PER_DAY {
+    if time > unit.per_day() {
         return Err(out_of_range(text));
     }
     let zone = match parts.zone {
         None => None,
         Some(zone_text) => Some(read_zone(zone_text).ok_or_else(|| invalid_input(name, text))?),
     };
-    let micros = i64::from(day)
-        .checked_mul(MICROS_PER_DAY)
-        .and_then(|d| d.checked_add(micros))
-        .ok_or_else(|| out_of_range(text))?;
-    Ok((micros, zone))
+    Ok((after_midnight(day, time), zone))
 }
 
 trait CharBoundary {
@@ -244,15 +308,15 @@ fn looks_like_clock(text: &str) -> bool {
     text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'))
 }
 
-/// `HH:MM[:SS[.ffffff]][ AM|PM]` in microseconds; `None` when malformed or a field is out of range.
-fn clock(text: &str) -> Option<i64> {
+/// `HH:MM[:SS[.ffffff]][ AM|PM]` in units; `None` when malformed or a field is out of range.
+fn clock(text: &str, unit: Unit) -> Option<i64> {
     let bytes = text.as_bytes();
     if bytes.len() == 8 && bytes[2] == b':' && bytes[5] == b':' {
         let two = |i: usize| -> Option<i64> {
             let (a, b) = (bytes[i].wrapping_sub(b'0'), bytes[i + 1].wrapping_sub(b'0'));
             (a <= 9 && b <= 9).then_some(i64::from(a) * 10 + i64::from(b))
         };
-        return combine(two(0)?, two(3)?, two(6)?, 0);
+        return combine(two(0)?, two(3)?, two(6)?, 0, unit);
     }
     let mut rest = text.trim();
     let mut half = None;
@@ -266,11 +330,11 @@ fn clock(text: &str) -> Option<i64> {
     let mut parts = rest.split(':');
     let mut hour: i64 = number(parts.next()?)?;
     let minute: i64 = number(parts.next()?)?;
-    let (second, micros) = match parts.next() {
+    let (second, part) = match parts.next() {
         None => (0, 0),
         Some(seconds) => match seconds.split_once('.') {
             None => (number(seconds)?, 0),
-            Some((whole, fraction)) => (number(whole)?, fraction_micros(fraction)?),
+            Some((whole, digits)) => (number(whole)?, fraction(digits, unit)?),
         },
     };
     if parts.next().is_some() {
@@ -282,12 +346,13 @@ fn clock(text: &str) -> Option<i64> {
         }
         hour = hour % 12 + if afternoon { 12 } else { 0 };
     }
-    combine(hour, minute, second, micros)
+    combine(hour, minute, second, part, unit)
 }
 
-fn combine(hour: i64, minute: i64, second: i64, micros: i64) -> Option<i64> {
-    let total = ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + micros;
-    (hour <= 24 && minute < 60 && second <= 60 && total <= MICROS_PER_DAY).then_some(total)
+/// `part` are the units of less than a second.
+fn combine(hour: i64, minute: i64, second: i64, part: i64, unit: Unit) -> Option<i64> {
+    let total = ((hour * 60 + minute) * 60 + second) * unit.per_second() + part;
+    (hour <= 24 && minute < 60 && second <= 60 && total <= unit.per_day()).then_some(total)
 }
 
 fn number(text: &str) -> Option<i64> {
@@ -295,16 +360,16 @@ fn number(text: &str) -> Option<i64> {
     if valid { text.parse().ok() } else { None }
 }
 
-/// Digits after the point as microseconds, rounded.
-fn fraction_micros(text: &str) -> Option<i64> {
+/// Digits after the point in units, rounded.
+fn fraction(text: &str, unit: Unit) -> Option<i64> {
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let mut micros = 0i64;
-    for i in 0..6 {
-        micros = micros * 10 + text.as_bytes().get(i).map_or(0, |b| i64::from(b - b'0'));
+    let mut units = 0i64;
+    for i in 0..unit.digits() {
+        units = units * 10 + text.as_bytes().get(i).map_or(0, |b| i64::from(b - b'0'));
     }
-    Some(micros + i64::from(text.as_bytes().get(6).is_some_and(|b| *b >= b'5')))
+    Some(units + i64::from(text.as_bytes().get(unit.digits()).is_some_and(|b| *b >= b'5')))
 }
 
 fn read_zone(text: &str) -> Option<Zone> {
@@ -459,5 +524,28 @@ mod tests {
         assert_eq!(timestamp("2020-01-01").unwrap(), 1_577_836_800_000_000);
         assert_eq!(timestamp("nonsense").unwrap_err().state().0, "22007");
         assert_eq!(timestamp("é020-01-01 00:00:00").unwrap_err().state().0, "22007");
+    }
+
+    #[test]
+    fn nanoseconds_have_nine_digits() {
+        assert_eq!(timestamp_ns("1970-01-01 00:00:01.123456789").unwrap(), 1_123_456_789);
+        assert_eq!(timestamp_ns("1969-12-31 23:59:59.9999999994").unwrap(), -1);
+        assert_eq!(timestamp_ns("1969-12-31 23:59:59.9999999995").unwrap(), 0);
+        let berlin = zone("Europe/Berlin").unwrap();
+        assert_eq!(timestamptz_ns("1970-01-01 01:00:00.000000001", berlin).unwrap(), 1);
+        assert_eq!(timestamptz_ns("1970-01-01T00:00:00.000000001Z", berlin).unwrap(), 1);
+    }
+
+    #[test]
+    fn nanoseconds_end_where_their_integers_do() {
+        let state = |text: &str| timestamp_ns(text).map_err(|e| e.state().0);
+        assert_eq!(state("1677-09-21 00:12:43.145224193"), Ok(i64::MIN + 1));
+        assert_eq!(state("1677-09-21 00:12:43.145224192"), Err("22008"));
+        assert_eq!(state("2262-04-11 23:47:16.854775806"), Ok(i64::MAX - 1));
+        assert_eq!(state("2262-04-11 23:47:16.854775807"), Err("22008"));
+        assert_eq!(state("0001-01-01"), Err("22008"));
+        // Only the instant must be in range.
+        let instant = timestamptz_ns("2262-04-12 01:47:16.854775806+02", utc());
+        assert_eq!(instant.unwrap(), i64::MAX - 1);
     }
 }

@@ -3,13 +3,13 @@
 use super::{datetime, interval, json, number};
 use crate::error::{Error, Result};
 use crate::sqlstate::{INVALID_TEXT_REPRESENTATION, STRING_DATA_RIGHT_TRUNCATION, invalid_input};
-use crate::types::{PgType, list_item, metadata};
+use crate::types::{PgType, TIMESTAMP_NS, TIMESTAMPTZ_NS, list_item, metadata};
 use arrow::array::timezone::Tz;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
     FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder,
     IntervalMonthDayNanoBuilder, ListArray, NullBufferBuilder, StringViewBuilder, Time64MicrosecondBuilder,
-    TimestampMicrosecondBuilder, UInt32Builder,
+    TimestampMicrosecondBuilder, TimestampNanosecondBuilder, UInt32Builder,
 };
 use arrow::buffer::OffsetBuffer;
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub(super) enum Values {
     Time(Time64MicrosecondBuilder),
     Timestamp(TimestampMicrosecondBuilder),
     Timestamptz(TimestampMicrosecondBuilder),
+    TimestampNs(TimestampNanosecondBuilder),
+    TimestamptzNs(TimestampNanosecondBuilder),
     Interval(IntervalMonthDayNanoBuilder),
     Uuid(FixedSizeBinaryBuilder),
     List(Box<ColumnBuilder>, Vec<i32>, NullBufferBuilder),
@@ -82,6 +84,10 @@ impl ColumnBuilder {
             1083 => Values::Time(Time64MicrosecondBuilder::with_capacity(rows)),
             1114 => Values::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows)),
             1184 => Values::Timestamptz(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")),
+            oid if oid == TIMESTAMP_NS.oid => Values::TimestampNs(TimestampNanosecondBuilder::with_capacity(rows)),
+            oid if oid == TIMESTAMPTZ_NS.oid => {
+                Values::TimestamptzNs(TimestampNanosecondBuilder::with_capacity(rows).with_timezone("UTC"))
+            }
             1186 => Values::Interval(IntervalMonthDayNanoBuilder::with_capacity(rows)),
             2950 => Values::Uuid(FixedSizeBinaryBuilder::with_capacity(rows, 16)),
             _ => match pg.element() {
@@ -137,6 +143,8 @@ impl ColumnBuilder {
             Values::Time(b) => b.append_value(self.pg.rounded(datetime::time(text)?)),
             Values::Timestamp(b) => b.append_value(self.pg.rounded(datetime::timestamp(text)?)),
             Values::Timestamptz(b) => b.append_value(self.pg.rounded(datetime::timestamptz(text, self.options.zone)?)),
+            Values::TimestampNs(b) => b.append_value(datetime::timestamp_ns(text)?),
+            Values::TimestamptzNs(b) => b.append_value(datetime::timestamptz_ns(text, self.options.zone)?),
             Values::Interval(b) => b.append_value(interval::interval(text)?),
             Values::Uuid(b) => b.append_value(uuid(text).ok_or_else(|| invalid_input("uuid", text))?)?,
             Values::List(child, offsets, nulls) => {
@@ -167,6 +175,7 @@ impl ColumnBuilder {
             Values::Date(b) => b.append_null(),
             Values::Time(b) => b.append_null(),
             Values::Timestamp(b) | Values::Timestamptz(b) => b.append_null(),
+            Values::TimestampNs(b) | Values::TimestamptzNs(b) => b.append_null(),
             Values::Interval(b) => b.append_null(),
             Values::Uuid(b) => b.append_null(),
             Values::List(_, offsets, nulls) => {
@@ -195,6 +204,7 @@ impl ColumnBuilder {
             Values::Date(b) => Arc::new(b.finish()),
             Values::Time(b) => Arc::new(b.finish()),
             Values::Timestamp(b) | Values::Timestamptz(b) => Arc::new(b.finish()),
+            Values::TimestampNs(b) | Values::TimestamptzNs(b) => Arc::new(b.finish()),
             Values::Interval(b) => Arc::new(b.finish()),
             Values::Uuid(b) => Arc::new(b.finish()),
             Values::List(child, offsets, nulls) => {

@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod datetime;
 pub mod interval;
 pub mod json;
+pub mod nanos;
 pub mod number;
 pub(crate) mod similar;
 mod input;

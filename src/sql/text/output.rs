@@ -1,6 +1,7 @@
 //! Writes values of one Arrow column in PostgreSQL's text form.
 
 use super::calendar::MICROS_PER_DAY;
+use super::nanos;
 use crate::error::{Error, Result};
 use arrow::array::timezone::Tz;
 use arrow::array::{
@@ -11,7 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
-    TimestampMicrosecondType, UInt32Type, UInt64Type,
+    TimestampMicrosecondType, TimestampNanosecondType, UInt32Type, UInt64Type,
 };
 use chrono::{DateTime, Datelike, Offset, TimeZone};
 use std::io::Write as _;
@@ -43,6 +44,8 @@ enum Form {
     Time(PrimitiveArray<Time64MicrosecondType>),
     Timestamp(PrimitiveArray<TimestampMicrosecondType>),
     Timestamptz(PrimitiveArray<TimestampMicrosecondType>, Tz),
+    TimestampNs(PrimitiveArray<TimestampNanosecondType>),
+    TimestamptzNs(PrimitiveArray<TimestampNanosecondType>, Tz),
     Interval(PrimitiveArray<IntervalMonthDayNanoType>),
     List(ListArray, Box<TextColumn>),
     Null,
@@ -71,6 +74,10 @@ impl TextColumn {
             DataType::Timestamp(TimeUnit::Microsecond, None) => Form::Timestamp(array.as_primitive().clone()),
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
                 Form::Timestamptz(array.as_primitive().clone(), zone)
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, None) => Form::TimestampNs(array.as_primitive().clone()),
+            DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => {
+                Form::TimestamptzNs(array.as_primitive().clone(), zone)
             }
             DataType::Interval(IntervalUnit::MonthDayNano) => Form::Interval(array.as_primitive().clone()),
             DataType::List(_) => {
@@ -113,9 +120,17 @@ impl TextColumn {
                 put(out, uuid::Uuid::from_bytes(bytes));
             }
             Form::Date(a) => date(out, i64::from(a.value(row))),
-            Form::Time(a) => clock(out, a.value(row).unsigned_abs()),
-            Form::Timestamp(a) => timestamp(out, a.value(row)),
-            Form::Timestamptz(a, zone) => timestamptz(out, a.value(row), *zone),
+            Form::Time(a) => clock(out, a.value(row).unsigned_abs(), 0),
+            Form::Timestamp(a) => timestamp(out, a.value(row), 0),
+            Form::Timestamptz(a, zone) => timestamptz(out, a.value(row), 0, *zone),
+            Form::TimestampNs(a) => {
+                let (micros, rest) = nanos::split(a.value(row));
+                timestamp(out, micros, rest);
+            }
+            Form::TimestamptzNs(a, zone) => {
+                let (micros, rest) = nanos::split(a.value(row));
+                timestamptz(out, micros, rest, *zone);
+            }
             Form::Interval(a) => interval(out, a.value(row)),
             Form::List(a, values) => list(out, a, values, row),
             Form::Null => {}
@@ -162,7 +177,7 @@ fn canonical(array: &ArrayRef) -> Result<ArrayRef> {
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
         DataType::Date64 => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Time32(_) | DataType::Time64(TimeUnit::Nanosecond) => DataType::Time64(TimeUnit::Microsecond),
-        DataType::Timestamp(unit, zone) if *unit != TimeUnit::Microsecond => {
+        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone) => {
             DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
         }
         DataType::Interval(unit) if *unit != IntervalUnit::MonthDayNano => {
@@ -262,14 +277,15 @@ fn calendar(out: &mut Vec<u8>, days: i64) -> bool {
     before_christ
 }
 
-fn clock(out: &mut Vec<u8>, micros: u64) {
+/// `rest` are nanoseconds.
+fn clock(out: &mut Vec<u8>, micros: u64, rest: i64) {
     let seconds = micros / 1_000_000;
     put(out, format_args!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60));
-    let mut fraction = micros % 1_000_000;
+    let mut fraction = micros % 1_000_000 * 1000 + rest.unsigned_abs();
     if fraction == 0 {
         return;
     }
-    let mut width = 6;
+    let mut width = 9;
     while fraction.is_multiple_of(10) {
         fraction /= 10;
         width -= 1;
@@ -277,22 +293,22 @@ fn clock(out: &mut Vec<u8>, micros: u64) {
     put(out, format_args!(".{fraction:0width$}"));
 }
 
-fn timestamp(out: &mut Vec<u8>, micros: i64) {
+fn timestamp(out: &mut Vec<u8>, micros: i64, rest: i64) {
     let before_christ = calendar(out, micros.div_euclid(MICROS_PER_DAY));
     out.push(b' ');
-    clock(out, micros.rem_euclid(MICROS_PER_DAY).unsigned_abs());
+    clock(out, micros.rem_euclid(MICROS_PER_DAY).unsigned_abs(), rest);
     if before_christ {
         out.extend_from_slice(b" BC");
     }
 }
 
-fn timestamptz(out: &mut Vec<u8>, micros: i64, zone: Tz) {
+fn timestamptz(out: &mut Vec<u8>, micros: i64, rest: i64, zone: Tz) {
     let offset = DateTime::from_timestamp_micros(micros)
         .map_or(0, |utc| zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc());
     let local = micros.saturating_add(i64::from(offset) * 1_000_000);
     let before_christ = calendar(out, local.div_euclid(MICROS_PER_DAY));
     out.push(b' ');
-    clock(out, local.rem_euclid(MICROS_PER_DAY).unsigned_abs());
+    clock(out, local.rem_euclid(MICROS_PER_DAY).unsigned_abs(), rest);
     let (sign, offset) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs());
     put(out, format_args!("{sign}{:02}", offset / 3600));
     if offset % 3600 != 0 {
@@ -341,7 +357,7 @@ fn interval(out: &mut Vec<u8>, value: IntervalMonthDayNano) {
     } else if negative_before {
         out.push(b'+');
     }
-    clock(out, micros.unsigned_abs());
+    clock(out, micros.unsigned_abs(), 0);
 }
 
 fn list(out: &mut Vec<u8>, array: &ListArray, values: &TextColumn, row: usize) {
@@ -403,6 +419,9 @@ mod tests {
             (types::TIME, "23:59:59.5"),
             (types::TIMESTAMP, "1969-12-31 23:59:59.999999"),
             (types::TIMESTAMPTZ, "2024-07-01 12:00:00+02"),
+            (types::TIMESTAMP_NS, "1969-12-31 23:59:59.999999999"),
+            (types::TIMESTAMP_NS, "1677-09-21 00:12:43.145224193"),
+            (types::TIMESTAMPTZ_NS, "2024-07-01 12:00:00.00000001+02"),
             (types::INTERVAL, "1 year 2 mons -3 days +04:05:06.7"),
             (types::UUID, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
             (types::TEXT.array_of().unwrap(), r#"{a,"b c",NULL,"NULL","","x\"y"}"#),

@@ -34,6 +34,7 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{Stream, StreamExt};
+use lightning_sql::text::nanos;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -257,18 +258,17 @@ struct Bounds {
 
 impl Bounds {
     fn new(parts: &Parts, filler: &Filler) -> Result<Bounds> {
-        let times = |exprs: &[Arc<dyn PhysicalExpr>]| -> Result<Vec<i64>> {
+        let times = |exprs: &[Arc<dyn PhysicalExpr>], rounding| -> Result<Vec<i64>> {
             let mut times = Vec::with_capacity(exprs.len());
             for value in constants(exprs)? {
-                let array: ArrayRef = value.to_array()?;
-                times.extend(filler.times(&array)?.into_iter().flatten());
+                times.extend(bound(&value, filler, rounding)?);
             }
             Ok(times)
         };
-        let first = times(&parts.starts)?.into_iter().max();
+        let first = times(&parts.starts, Rounding::Down)?.into_iter().max();
         // Buckets that begin at the last time are in.
-        let lasts = times(&parts.lasts)?.into_iter().map(|last| last.saturating_add(1));
-        let end = times(&parts.ends)?.into_iter().chain(lasts).min();
+        let lasts = times(&parts.lasts, Rounding::Down)?.into_iter().map(|last| last.saturating_add(1));
+        let end = times(&parts.ends, Rounding::Up)?.into_iter().chain(lasts).min();
         let first = match first {
             Some(at) => Some(filler.buckets.start(at).ok_or_else(|| external(out_of_range()))?),
             None => None,
@@ -281,6 +281,24 @@ impl Bounds {
         let first = self.first.or(data.map(|range| range.first))?;
         let end = self.end.or(data.map(|range| range.end))?;
         Some(Range { first, end })
+    }
+}
+
+/// How nanoseconds bound buckets of microseconds: what begins before 1.5 µs begins before 2, but at 1 or before.
+#[derive(Clone, Copy, Debug)]
+enum Rounding {
+    Down,
+    Up,
+}
+
+/// A bound in the unit of the buckets; `None` for NULL.
+fn bound(value: &ScalarValue, filler: &Filler, rounding: Rounding) -> Result<Option<i64>> {
+    match value {
+        ScalarValue::TimestampNanosecond(nanos, _) if !filler.kind.is_nanos() => {
+            let split = nanos.map(nanos::split);
+            Ok(split.map(|(micros, rest)| micros + i64::from(rest > 0 && matches!(rounding, Rounding::Up))))
+        }
+        value => Ok(filler.times(&value.to_array()?)?.into_iter().flatten().next()),
     }
 }
 

@@ -5,20 +5,15 @@
 //! the one before the gap.
 
 use super::Fill;
-use crate::bucket::out_of_range;
 use crate::error::external;
 use crate::time_bucket::{Buckets, Kind};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch,
-    TimestampMicrosecondArray, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, RecordBatch, UInt32Array, new_null_array,
 };
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, take};
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, SchemaRef, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, SchemaRef};
 use datafusion::common::{Result, ScalarValue};
-use lightning_sql::text::calendar::MICROS_PER_DAY;
 
 /// Rows of a batch put out.
 pub(super) const ROWS_MAX: usize = 8192;
@@ -64,30 +59,14 @@ pub(super) struct Group {
 }
 
 impl Filler {
-    /// The numbers of a column of buckets: microseconds, or integers.
+    /// The numbers of a column of buckets: micro- or nanoseconds, or integers.
     pub(super) fn times(&self, column: &ArrayRef) -> Result<Vec<Option<i64>>> {
-        Ok(match self.kind {
-            Kind::Date => column
-                .as_primitive::<Date32Type>()
-                .iter()
-                .map(|day| day.map(|day| i64::from(day) * MICROS_PER_DAY))
-                .collect(),
-            Kind::Integer => cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().iter().collect(),
-            Kind::Timestamp | Kind::Timestamptz => column.as_primitive::<TimestampMicrosecondType>().iter().collect(),
-        })
+        Ok(self.kind.numbers(column)?.iter().collect())
     }
 
     fn time_column(&self, values: Vec<Option<i64>>) -> Result<ArrayRef> {
         let data_type = self.schema.field(self.time).data_type();
-        let array: ArrayRef = match self.kind {
-            Kind::Date => {
-                let days = values.into_iter().map(|at| at.map(|at| at.div_euclid(MICROS_PER_DAY) as i32));
-                std::sync::Arc::new(days.collect::<Date32Array>())
-            }
-            Kind::Integer => std::sync::Arc::new(Int64Array::from(values)),
-            Kind::Timestamp => std::sync::Arc::new(TimestampMicrosecondArray::from(values)),
-            Kind::Timestamptz => std::sync::Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")),
-        };
+        let array = self.kind.column(values);
         if array.data_type() == data_type { Ok(array) } else { Ok(cast(&array, data_type)?) }
     }
 
@@ -132,8 +111,8 @@ impl Filler {
         };
         Ok(Some(match gap {
             Some(at) => {
-                let next = self.buckets.next(at).ok_or_else(|| external(out_of_range()))?;
-                group.bucket = Some(next);
+                // No bucket begins beyond the range of times.
+                group.bucket = self.buckets.next(at);
                 Slot::Gap { at, after: group.row as u32 }
             }
             None => {
@@ -189,7 +168,8 @@ impl Filler {
                 let next = known.partition_point(|row| row < after);
                 let (before, after) = (*known.get(next.checked_sub(1)?)?, *known.get(next)?);
                 let (from, to) = (group.times[before as usize]?, group.times[after as usize]?);
-                Some((before as usize, after as usize, at - from, to - from))
+                let way = |to: i64| i128::from(to) - i128::from(from);
+                Some((before as usize, after as usize, way(*at), way(to)))
             }
         };
         let own = |slot: &Slot| match slot {
@@ -239,9 +219,8 @@ impl Filler {
 }
 
 /// The value so far between two others; `None` beyond 128 bits.
-fn on_line(from: i128, to: i128, passed: i64, whole: i64) -> Option<i128> {
-    let way = to.checked_sub(from)?.checked_mul(i128::from(passed))?;
-    let whole = i128::from(whole);
+fn on_line(from: i128, to: i128, passed: i128, whole: i128) -> Option<i128> {
+    let way = to.checked_sub(from)?.checked_mul(passed)?;
     let half = if way < 0 { -(whole / 2) } else { whole / 2 };
     from.checked_add(way.checked_add(half)? / whole)
 }

@@ -15,7 +15,7 @@ use super::markers::{BUCKET, CONSTANT, INTERPOLATE, LOCF, SAMPLE, misplaced};
 use super::{Fill, GapFill, Parts, has_marker, replace_markers};
 use crate::error::{error, external};
 use crate::time_bucket::{Kind, is_text, time_bucket};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
@@ -251,9 +251,7 @@ impl Bounds {
                 let mut others = others.to_vec();
                 let zone_first = match others.first() {
                     Some(first) => {
-                        kind == Kind::Timestamptz
-                            && (others.len() % 2 == 1)
-                            && is_text(&first.get_type(input.schema())?)
+                        kind.is_instant() && (others.len() % 2 == 1) && is_text(&first.get_type(input.schema())?)
                     }
                     None => false,
                 };
@@ -278,7 +276,10 @@ impl Bounds {
             bounds.read_conditions(input, time)?;
         }
         for list in [&mut bounds.starts, &mut bounds.ends, &mut bounds.lasts] {
-            list.iter_mut().for_each(|bound| *bound = cast(bound.clone(), data_type.clone()));
+            for bound in list.iter_mut() {
+                let given = bound.get_type(input.schema()).unwrap_or(DataType::Null);
+                *bound = cast(bound.clone(), bound_type(&given, data_type));
+            }
         }
         let unbounded = bounds.starts.is_empty() || (bounds.ends.is_empty() && bounds.lasts.is_empty());
         if unbounded && call.func.name() == BUCKET {
@@ -358,6 +359,17 @@ impl Bounds {
             }
             _ => {}
         }
+    }
+}
+
+/// The type that a bound of a time is brought to: that of the time, but nanoseconds stay what they are, since whether they are rounded
+/// up or down depends on which bound it is.
+fn bound_type(given: &DataType, time: &DataType) -> DataType {
+    match (given, time) {
+        (DataType::Timestamp(unit @ TimeUnit::Nanosecond, _), DataType::Timestamp(_, zone)) => {
+            DataType::Timestamp(*unit, zone.clone())
+        }
+        _ => time.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{error, external};
 use crate::order::is_comparable;
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{take, take_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::row::RowConverter;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
@@ -32,8 +32,8 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use lightning_sql::sqlstate::{DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE};
-use lightning_sql::text::calendar::MICROS_PER_DAY;
 use lightning_sql::text::interval::interval;
+use lightning_sql::text::nanos;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -154,7 +154,7 @@ impl ExtensionPlanner for AsofPlanner {
             None => None,
             Some(tolerance) => {
                 let value = constant(&planner.create_physical_expr(tolerance, &empty, session, context)?)?;
-                Some(distance(&value)?)
+                Some(distance(&value, &of_left.time.data_type(node.left.schema().as_arrow())?)?)
             }
         };
         let columns = node.right.schema().columns();
@@ -202,6 +202,7 @@ pub(super) fn sides(
 /// Types whose comparable integers count the same.
 fn same_kind(data_type: &DataType) -> u8 {
     match data_type {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => 4,
         DataType::Timestamp(..) => 0,
         DataType::Date32 => 1,
         t if t.is_floating() => 2,
@@ -209,9 +210,9 @@ fn same_kind(data_type: &DataType) -> u8 {
     }
 }
 
-/// A tolerance in the unit of the times: microseconds for intervals.
-pub(super) fn distance(value: &ScalarValue) -> Result<i64> {
-    let micros = match value {
+/// A tolerance in the unit of the times: for intervals micro- or nanoseconds.
+pub(super) fn distance(value: &ScalarValue, times: &DataType) -> Result<i64> {
+    let length = match value {
         ScalarValue::IntervalMonthDayNano(Some(value)) => Some(*value),
         ScalarValue::Int64(Some(units)) => return positive(*units),
         ScalarValue::Int32(Some(units)) => return positive(i64::from(*units)),
@@ -220,13 +221,19 @@ pub(super) fn distance(value: &ScalarValue) -> Result<i64> {
             _ => None,
         },
     };
-    let Some(length) = micros else {
+    let Some(length) = length else {
         return Err(error(INVALID_PARAMETER_VALUE, "a distance in time must be an interval"));
     };
     if length.months != 0 {
         return Err(error(INVALID_PARAMETER_VALUE, "a distance in time cannot have months"));
     }
-    positive(i64::from(length.days).saturating_mul(MICROS_PER_DAY).saturating_add(length.nanoseconds / 1000))
+    let nanos = i128::from(length.days) * i128::from(nanos::PER_DAY) + i128::from(length.nanoseconds);
+    let units = match times {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => nanos,
+        // What is not as far apart as a microsecond is not apart.
+        _ => nanos.div_euclid(nanos::PER_MICRO.into()),
+    };
+    positive(i64::try_from(units).unwrap_or(if units < 0 { i64::MIN } else { i64::MAX }))
 }
 
 fn positive(distance: i64) -> Result<i64> {

@@ -163,12 +163,14 @@ impl ExtensionPlanner for WindowPlanner {
             return Ok(None);
         };
         let (of_left, _, of_right) = sides(planner, &node.left, &node.right, &node.on, &node.times, session, context)?;
+        let times = of_left.time.data_type(node.left.schema().as_arrow())?;
         let empty = DFSchema::empty();
         let mut edges = [None; 2];
-        for (edge, value) in node.edges.iter().zip(&mut edges) {
+        for (edge, relative) in node.edges.iter().zip(&mut edges) {
             if let Some(expr) = &edge.distance {
-                let length = distance(&constant(&planner.create_physical_expr(expr, &empty, session, context)?)?)?;
-                *value = Some(if edge.follows { length } else { -length });
+                let value = constant(&planner.create_physical_expr(expr, &empty, session, context)?)?;
+                let length = distance(&value, &times)?;
+                *relative = Some(if edge.follows { length } else { -length });
             }
         }
         let aggregates = node.aggregates.iter().map(|(aggregate, _)| {

@@ -13,7 +13,7 @@ const PROBLEMS_SHOWN_MAX: usize = 10;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     pub(crate) precision: Precision,
-    /// Time of points that have none, in microseconds since 1970.
+    /// Time of points that have none, in nanoseconds since 1970.
     pub(crate) received: i64,
 }
 

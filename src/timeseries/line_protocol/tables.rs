@@ -7,8 +7,11 @@ use super::columns::{ColumnRows, Fitted, Role};
 use super::parser::{Point, Text, Value, shown};
 use super::time::Precision;
 use crate::time_column;
-use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::compute::cast;
 use lightning_catalog::{Relation, Table};
+use lightning_sql::text::nanos;
+use lightning_sql::types::{self, PgType};
 use lightning_sql::{NewRows, Relations, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +31,7 @@ type Refusal = String;
 pub(crate) struct Tables {
     relations: Relations,
     precision: Precision,
-    /// Time of points that have none, in microseconds since 1970.
+    /// Time of points that have none, in nanoseconds since 1970.
     received: i64,
     tables: Vec<TableRows>,
     by_name: HashMap<String, usize>,
@@ -58,10 +61,6 @@ impl Tables {
     /// Adds a point, whole, or says why not.
     pub(crate) fn add(&mut self, point: &Point<'_>) -> std::result::Result<(), Refusal> {
         self.points += 1;
-        let time = match point.time {
-            None => self.received,
-            Some(time) => self.precision.micros(time).ok_or_else(|| format!("time stamp {time} is out of range"))?,
-        };
         let name = point.measurement.read(&mut self.buffer);
         let number = match self.last.filter(|last| self.tables[*last].name == name) {
             Some(last) => last,
@@ -76,6 +75,15 @@ impl Tables {
             },
         };
         self.last = Some(number);
+        let is_nanos = self.tables[number].time_type.is_nanos();
+        let time = match point.time {
+            None if is_nanos => self.received,
+            None => nanos::split(self.received).0,
+            Some(time) => {
+                let known = self.precision.time(time, is_nanos);
+                known.ok_or_else(|| format!("time stamp {time} is out of range"))?
+            }
+        };
         self.tables[number].add(point, time, self.points, &mut self.place_buffer, &mut self.buffer)
     }
 
@@ -94,8 +102,7 @@ pub(crate) struct TableRows {
     pub(crate) table: Option<Arc<Table>>,
     /// Its time.
     time_name: String,
-    /// Whether that is a `timestamp without time zone`.
-    is_local: bool,
+    time_type: PgType,
     columns: Vec<ColumnRows>,
     by_name: HashMap<String, usize>,
     /// Names in the order of the last line, and where the columns are.
@@ -111,7 +118,7 @@ impl TableRows {
             name: name.to_owned(),
             table: None,
             time_name: TIME_COLUMN.to_owned(),
-            is_local: false,
+            time_type: types::TIMESTAMPTZ,
             columns: Vec::new(),
             by_name: HashMap::new(),
             sequence: Vec::new(),
@@ -125,7 +132,7 @@ impl TableRows {
         };
         let time = time_column::written(table)
             .ok_or_else(|| format!("table {} has no column that is clearly its time", shown(name)))?;
-        (opened.time_name, opened.is_local) = time;
+        (opened.time_name, opened.time_type) = time;
         for column in table.columns.iter().filter(|column| !column.dropped && column.name != opened.time_name) {
             let rows = ColumnRows::known(column).map_err(|e| e.message().to_owned())?;
             opened.by_name.insert(rows.name.clone(), opened.columns.len());
@@ -248,13 +255,16 @@ impl TableRows {
 
     /// The rows as those of `table`; `None` when that is not the table they were made for.
     pub(crate) fn into_rows(mut self, table: &Arc<Table>) -> Result<Option<NewRows>> {
-        let Some((name, is_local)) = time_column::written(table) else { return Ok(None) };
+        let Some((name, time_type)) = time_column::written(table) else { return Ok(None) };
         let Some(time) = table.column_index(&name) else { return Ok(None) };
-        if name != self.time_name || is_local != self.is_local {
+        if name != self.time_name || time_type != self.time_type {
             return Ok(None);
         }
-        let times = TimestampMicrosecondArray::from(std::mem::take(&mut self.times));
-        let times: ArrayRef = if is_local { Arc::new(times) } else { Arc::new(times.with_timezone("UTC")) };
+        let times: ArrayRef = Arc::new(Int64Array::from(std::mem::take(&mut self.times)));
+        let times = match time_type.arrow_type() {
+            Some(data_type) => cast(&times, &data_type)?,
+            None => return Ok(None),
+        };
         let mut columns = vec![(time, times)];
         for mut column in std::mem::take(&mut self.columns) {
             if column.is_known && column.is_empty() {

@@ -1,4 +1,6 @@
-//! Time stamps of points: numbers since 1970 in the precision a request names, stored in microseconds.
+//! Time stamps of points: numbers since 1970 in the precision a request names, stored in the precision of their column.
+
+use lightning_sql::text::nanos;
 
 /// Earliest and latest time that a time stamp column holds, in microseconds since 1970.
 const MICROS_MIN: i64 = -210_866_803_200_000_000;
@@ -27,8 +29,19 @@ impl Precision {
         })
     }
 
+    /// A time in the unit of a column, down to whole microseconds or in nanoseconds; `None` when no such column holds it.
+    pub(crate) fn time(self, time: i64, is_nanos: bool) -> Option<i64> {
+        if !is_nanos {
+            return self.micros(time);
+        }
+        match self {
+            Precision::Nanoseconds => Some(time).filter(|time| nanos::is_time(*time)),
+            Precision::Micros(step) => nanos::of_micros(time.checked_mul(step)?),
+        }
+    }
+
     /// Microseconds since 1970, down to whole ones; `None` when no column holds it.
-    pub(crate) fn micros(self, time: i64) -> Option<i64> {
+    fn micros(self, time: i64) -> Option<i64> {
         let micros = match self {
             Precision::Nanoseconds => time.div_euclid(1_000),
             Precision::Micros(step) => time.checked_mul(step)?,
@@ -59,5 +72,19 @@ mod tests {
             assert_eq!(Precision::named(name).unwrap().micros(time), micros, "{time} {name}");
         }
         assert_eq!(Precision::named("d"), None);
+    }
+
+    #[test]
+    fn nanoseconds_are_kept_where_the_column_has_them() {
+        for (name, time, nanos) in [
+            ("ns", -1_999, Some(-1_999)),
+            ("us", 7, Some(7_000)),
+            ("s", 1_700_000_000, Some(1_700_000_000_000_000_000)),
+            ("s", 10_000_000_000, None),
+            ("ns", i64::MAX, None),
+            ("ns", i64::MIN, None),
+        ] {
+            assert_eq!(Precision::named(name).unwrap().time(time, true), nanos, "{time} {name}");
+        }
     }
 }

@@ -34,7 +34,7 @@ enum OnError {
 
 /// Answers a write request.
 pub(crate) async fn write(version: Version, request: Request, client: &mut Client) -> Response {
-    let received = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+    let received = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
     let precision = request.parameter("precision").unwrap_or_default();
     let Some(precision) = Precision::named(precision) else {
         return version.invalid(&format!("invalid precision \"{precision}\"; it is one of ns, us, ms, s, m, h"));

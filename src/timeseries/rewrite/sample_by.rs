@@ -9,7 +9,7 @@
 
 use crate::gapfill::markers::{CONSTANT, INTERPOLATE, LOCF, SAMPLE};
 use crate::grammar::{FILLS, SAMPLE_BY};
-use crate::names::{argument, plain_name};
+use crate::names::{argument, named_type, plain_name};
 use crate::time_bucket;
 use crate::time_column::{self, TimeColumn, Withs};
 use datafusion::sql::sqlparser::ast::{
@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 use lightning_sql::extension::{Scope, call, folded, identifier};
 use lightning_sql::sqlstate::{GROUPING_ERROR, INVALID_PARAMETER_VALUE, SYNTAX_ERROR};
 use lightning_sql::text::interval::interval;
-use lightning_sql::{Error, Result};
+use lightning_sql::{Error, Result, types};
 use std::ops::ControlFlow;
 
 /// Writes out SAMPLE BY where a query has it.
@@ -297,8 +297,14 @@ fn cast(expr: Expr, data_type: DataType) -> Expr {
 
 /// A literal as a time of the column's type.
 fn typed(expr: Expr, time: &TimeColumn) -> Expr {
-    let zone = if time.is_local { TimezoneInfo::None } else { TimezoneInfo::WithTimeZone };
-    cast(expr, DataType::Timestamp(None, zone))
+    cast(
+        expr,
+        match time.pg {
+            pg if pg.is_nanos() => named_type(pg),
+            pg if pg.oid == types::TIMESTAMPTZ.oid => DataType::Timestamp(None, TimezoneInfo::WithTimeZone),
+            _ => DataType::Timestamp(None, TimezoneInfo::None),
+        },
+    )
 }
 
 fn text(expr: &Expr) -> Option<&str> {

@@ -4,6 +4,7 @@ use crate::server::TestServer;
 use futures::{SinkExt, StreamExt};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 /// Every value of one row in its text form.
 async fn texts(client: &tokio_postgres::Client, sql: &str) -> Vec<Option<String>> {
@@ -76,6 +77,62 @@ async fn parameters_and_results_travel_in_binary() {
     assert_eq!(row.get::<_, i16>(6), 7);
     assert_eq!(row.get::<_, &[u8]>(7), bytes);
     assert_eq!(row.get::<_, Vec<String>>(8), words);
+}
+
+/// Nanoseconds since 2000, as a driver sends and gets them that learns of the types from the catalog.
+#[derive(Debug, PartialEq)]
+struct Nanos(i64);
+
+type Wrong = Box<dyn std::error::Error + Sync + Send>;
+
+impl FromSql<'_> for Nanos {
+    fn from_sql(_: &Type, raw: &[u8]) -> Result<Nanos, Wrong> {
+        Ok(Nanos(i64::from_be_bytes(raw.try_into()?)))
+    }
+
+    fn accepts(pg: &Type) -> bool {
+        matches!(pg.name(), "timestamp_ns" | "timestamptz_ns")
+    }
+}
+
+impl ToSql for Nanos {
+    fn to_sql(&self, _: &Type, out: &mut bytes::BytesMut) -> Result<IsNull, Wrong> {
+        out.extend_from_slice(&self.0.to_be_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(pg: &Type) -> bool {
+        <Nanos as FromSql>::accepts(pg)
+    }
+
+    to_sql_checked!();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nanoseconds_count_from_2000() {
+    let server = TestServer::start();
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE n (t timestamptz_ns PRIMARY KEY, l timestamp_ns[])").await.expect("created");
+    for nanos in [1, -1] {
+        let lists = vec![Some(Nanos(nanos)), None];
+        let inserted = client.execute("INSERT INTO n VALUES ($1, $2)", &[&Nanos(nanos), &lists]).await;
+        assert_eq!(inserted.expect("inserted"), 1);
+    }
+    let found = client.query("SELECT t, l FROM n WHERE t >= $1 ORDER BY t", &[&Nanos(-1)]).await.expect("rows");
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].get::<_, Nanos>(0), Nanos(-1));
+    assert_eq!(found[1].get::<_, Vec<Option<Nanos>>>(1), [Some(Nanos(1)), None]);
+    let moment = UNIX_EPOCH + Duration::from_secs(946_684_800);
+    let after = client.query_one("SELECT t FROM n WHERE t > $1::timestamptz", &[&moment]).await.expect("a row");
+    assert_eq!(after.get::<_, Nanos>(0), Nanos(1));
+    let shown = texts(&client, "SELECT t, l FROM n ORDER BY t").await;
+    let expected = ["1999-12-31 23:59:59.999999999+00", "{\"1999-12-31 23:59:59.999999999\",NULL}"];
+    assert_eq!(shown, expected.map(|text| Some(text.to_owned())));
+    // Counted from 2000 the earliest times are less than 64 bits hold.
+    let early = "SELECT '1707-09-22 00:12:43.145224192'::timestamp_ns + (t - t) FROM n LIMIT 1";
+    let refused = client.query(early, &[]).await.expect_err("refused");
+    assert_eq!(refused.code().expect("a state").code(), "22008");
+    assert!(texts(&client, early).await[0].is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
