@@ -15,7 +15,7 @@ pub(super) const PART: Part = Part {
         Example {
             title: "The load of two hosts, every six hours",
             sql: "SELECT ts, host, avg(cpu) AS cpu, max(cpu) AS highest\n\
-                  FROM demo.metric WHERE host IN ('web1', 'web6') SAMPLE BY 6h;",
+                  FROM demo.metric WHERE host IN ('web1', 'web6') SAMPLE BY 6h ORDER BY ts, host;",
         },
         Example {
             title: "What every host reported last",
@@ -40,7 +40,7 @@ pub(super) const PART: Part = Part {
         },
         Example {
             title: "The busiest hours, from the continuous aggregate",
-            sql: "SELECT hour, host, cpu, cpu_max, requests FROM demo.hourly ORDER BY requests DESC LIMIT 5;",
+            sql: "SELECT hour, host, cpu, cpu_max, requests FROM demo.hourly ORDER BY requests DESC, hour LIMIT 5;",
         },
         Example {
             title: "A curve of 20 points that looks like the 17,280 it was",

@@ -15,7 +15,7 @@ SELECT timestamptz '2024-05-06 00:00+00' + interval '15 seconds' * step,
        'web' || host,
        round(10 * (24 + 5 * host - 18 * cos(step * pi() / 2880) + (step * 37 + host * 11) % 101 / 9.0)) / 10,
        -- More by day than by night, and never less than before.
-       floor((12 + 3 * host) * (step - started) + 12000 * (sin(started * pi() / 2880 + 4) - sin(step * pi() / 2880 + 4)))::bigint
+       floor((12 + 3 * host) * (step - started) + 12000 * (sin(started * pi() / 2880) - sin(step * pi() / 2880)))::bigint
 FROM (
     SELECT step, host,
            -- web4 is started again on Tuesday and on Wednesday.
@@ -37,7 +37,7 @@ CREATE TABLE demo.quote (
 INSERT INTO demo.quote
 SELECT timestamptz '2024-05-06 13:30+00' + interval '1 second' * (5 * i + n),
        symbol,
-       round(100 * (base * (1 + 0.02 * sin(i * n / 700.0)) + (i * 29 + n) % 23 / 50.0)) / 100
+       round(100 * (base * (1 + 0.02 * sin(i * (n + 1) / 700.0)) + (i * 29 + n) % 23 / 50.0)) / 100
 FROM (VALUES (0, 'ACME', 82.5), (1, 'GLOBEX', 140.25), (2, 'INITECH', 31.0)) AS stock (n, symbol, base),
      generate_series(0, 4679) AS quotes (i);
 

@@ -183,7 +183,8 @@ async fn aggregates_have_what_their_queries_have_after_any_crash() {
             let database = open(&disk);
             let session = database.connect().unwrap();
             // Sometimes early, so that it is during the first refresh after a crash, mostly in the middle of things.
-            disk.halt_at(disk.operations() + work.random.u64(1..[6, 40, 150][work.random.usize(..3)]));
+            let operations_max = [6, 40, 150][work.random.usize(..3)];
+            disk.halt_at(disk.operations() + work.random.u64(1..operations_max));
             let mut steps = 0;
             while !disk.halted() && steps < 40 {
                 let done = work.step(&database, &session).await;

@@ -101,7 +101,7 @@ async fn a_job_does_not_go_by_what_is_about_to_change() {
     let db = Db::new();
     db.ok("CREATE TABLE m (ts timestamptz NOT NULL, v int) WITH (time_column = 'ts', retention = '1 day')").await;
     db.ok("CREATE MATERIALIZED VIEW daily WITH (continuous) AS \
-           SELECT date_bin('1 day', ts, '2000-01-01 00:00Z') AS day, sum(v) AS v FROM m GROUP BY 1")
+           SELECT date_bin('1 day', ts, timestamptz '2000-01-01 00:00+00') AS day, sum(v) AS v FROM m GROUP BY 1")
         .await;
     db.ok("INSERT INTO m VALUES ('2099-01-01 00:00Z', 1)").await;
     let other = connect(&db.instance);
@@ -127,7 +127,7 @@ async fn others_change_the_catalog_while_rows_expire() {
     let db = Db::new();
     db.ok("CREATE TABLE m (ts timestamptz NOT NULL, v int) WITH (time_column = 'ts', retention = '1 day')").await;
     db.ok("CREATE MATERIALIZED VIEW daily WITH (continuous) AS \
-           SELECT date_bin('1 day', ts, '2000-01-01 00:00Z') AS day, sum(v) AS v FROM m GROUP BY 1")
+           SELECT date_bin('1 day', ts, timestamptz '2000-01-01 00:00+00') AS day, sum(v) AS v FROM m GROUP BY 1")
         .await;
     db.ok("INSERT INTO m VALUES ('2099-01-01 00:00Z', 1)").await;
     // The row that is to be deleted is in use, so the job waits for it.
