@@ -4,6 +4,7 @@
 //! at least 16 decimals, which is what PostgreSQL shows for ordinary magnitudes.
 
 use super::decimal_sum::{GroupSums, PRECISION_MAX, counts_array, nulls_of, overflow, row_states, sums_array};
+use super::moving::{Answer, moving};
 use super::sum::summed_type;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array};
 use arrow::compute::sum_checked;
@@ -112,7 +113,10 @@ impl AggregateUDFImpl for Average {
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         match Scales::of(&args) {
             Some(_) => self.accumulator(args),
-            None => self.inner.create_sliding_accumulator(args),
+            None => match moving(&args, Answer::Average) {
+                Some(moving) => Ok(moving),
+                None => self.inner.create_sliding_accumulator(args),
+            },
         }
     }
 

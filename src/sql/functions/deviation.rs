@@ -1,10 +1,11 @@
 //! `variance`, `stddev` and their kind with PostgreSQL's result types: `numeric` for integers and `numeric`.
 //!
 //! Exact until the last division: the count, the sum and the sum of squares are kept as integers of 256 bits. Floats are
-//! left to DataFusion.
+//! left to DataFusion, but for frames that move.
 
 use super::decimal_sum::{PRECISION_MAX, overflow};
 use super::double_double::DoubleDouble;
+use super::moving::{Answer, moving};
 use super::sum::summed_type;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Field, FieldRef, Int64Type, i256};
@@ -42,9 +43,18 @@ impl Deviation {
 
     fn exact(&self, args: &AccumulatorArgs) -> Option<Moments> {
         let DataType::Decimal128(_, scale) = args.expr_fields.first()?.data_type() else { return None };
-        let sample = !self.name.ends_with("_pop");
-        let root = self.name.starts_with("stddev");
+        let (sample, root) = self.kind();
         Some(Moments { count: 0, sum: i256::ZERO, squares: i256::ZERO, scale: *scale, sample, root })
+    }
+
+    fn of_floats(&self) -> Answer {
+        let (sample, root) = self.kind();
+        Answer::Variance { sample, root }
+    }
+
+    /// Whether it divides by one less than the count, and is the root of that.
+    fn kind(&self) -> (bool, bool) {
+        (!self.name.ends_with("_pop"), self.name.starts_with("stddev"))
     }
 }
 
@@ -101,7 +111,10 @@ impl AggregateUDFImpl for Deviation {
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         match self.exact(&args) {
             Some(_) => self.accumulator(args),
-            None => self.inner.create_sliding_accumulator(args),
+            None => match moving(&args, self.of_floats()) {
+                Some(moving) => Ok(moving),
+                None => self.inner.create_sliding_accumulator(args),
+            },
         }
     }
 

@@ -1,7 +1,7 @@
 //! PostgreSQL's functions where DataFusion lacks them or means something else.
 //!
 //! - Aggregates: [`sum`] and [`average`] have PostgreSQL's result types and fail on overflow; both keep DataFusion's fast
-//!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share); [`extreme`] knows where NaN belongs. [`deviation`], [`regression`]
+//!   accumulators where the meaning agrees ([`decimal_sum`] is the checked state they share, [`moving`] has floats in window frames); [`extreme`] knows where NaN belongs. [`deviation`], [`regression`]
 //!   and [`ordered_set`] are the statistics; [`single_value`] stands for scalar sub-queries.
 //! - [`scalar`] and [`datetime`] have functions of one row, each a plain Rust function from values to a value ([`row`]);
 //!   [`pattern`] is the language of `to_char` and its inverses. [`array`] has what arrays lack, [`json`] what makes JSON, and
@@ -14,6 +14,7 @@
 //! Functions that answer from the catalog and the session are in [`crate::pg_catalog`].
 
 mod decimal_sum;
+mod moving;
 mod sum;
 mod average;
 mod extreme;
@@ -104,6 +105,7 @@ fn aggregates() -> Vec<AggregateUDF> {
     let bool_and = datafusion::functions_aggregate::bool_and_or::bool_and_udaf();
     let mut functions = vec![
         AggregateUDF::new_from_impl(ordered_set::OrderedSet::percentile_disc()),
+        AggregateUDF::new_from_impl(ordered_set::OrderedSet::percentile_cont()),
         AggregateUDF::new_from_impl(ordered_set::OrderedSet::mode()),
         AggregateUDF::new_from_impl(sum::Sum::new()),
         AggregateUDF::new_from_impl(average::Average::new()),

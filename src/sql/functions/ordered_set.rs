@@ -1,8 +1,8 @@
-//! `percentile_disc` and `mode`: aggregates of the values in the order of WITHIN GROUP, with results among the values.
+//! `percentile_disc`, `percentile_cont` and `mode`: aggregates of the values in the order of WITHIN GROUP, where NaN is after all numbers.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{SortOptions, concat, sort};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
@@ -12,29 +12,46 @@ use std::sync::Arc;
 /// The aggregate function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct OrderedSet {
-    name: &'static str,
-    /// Takes a fraction besides the values.
-    percentile: bool,
+    kind: Kind,
     signature: Signature,
+}
+
+/// What the result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    /// One of the values, at a fraction of all.
+    Discrete,
+    /// On the line between the two values around a fraction of all.
+    Continuous,
+    /// The value there is most of.
+    Mode,
 }
 
 impl OrderedSet {
     pub(super) fn percentile_disc() -> Self {
-        Self::new("percentile_disc", true)
+        Self::new(Kind::Discrete)
+    }
+
+    pub(super) fn percentile_cont() -> Self {
+        Self::new(Kind::Continuous)
     }
 
     pub(super) fn mode() -> Self {
-        Self::new("mode", false)
+        Self::new(Kind::Mode)
     }
 
-    fn new(name: &'static str, percentile: bool) -> Self {
-        OrderedSet { name, percentile, signature: Signature::user_defined(Volatility::Immutable) }
+    fn new(kind: Kind) -> Self {
+        OrderedSet { kind, signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
 impl AggregateUDFImpl for OrderedSet {
     fn name(&self) -> &str {
-        self.name
+        match self.kind {
+            Kind::Discrete => "percentile_disc",
+            Kind::Continuous => "percentile_cont",
+            Kind::Mode => "mode",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -48,22 +65,26 @@ impl AggregateUDFImpl for OrderedSet {
     /// The values come first, the fraction after them.
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         match given {
-            [values, _] if self.percentile => Ok(vec![values.clone(), DataType::Float64]),
-            [values] if !self.percentile => Ok(vec![values.clone()]),
-            _ => plan_err!("WITHIN GROUP is required for ordered-set aggregate {}", self.name),
+            [values, fraction] if self.kind == Kind::Continuous => match values.is_numeric() || values.is_null() {
+                true if !fraction.is_nested() => Ok(vec![DataType::Float64, DataType::Float64]),
+                _ => plan_err!("percentile_cont is of numbers and takes one fraction"),
+            },
+            [values, _] if self.kind == Kind::Discrete => Ok(vec![values.clone(), DataType::Float64]),
+            [values] if self.kind == Kind::Mode => Ok(vec![values.clone()]),
+            _ => plan_err!("WITHIN GROUP is required for ordered-set aggregate {}", self.name()),
         }
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         match arguments.first() {
             Some(values) => Ok(values.clone()),
-            None => plan_err!("WITHIN GROUP is required for ordered-set aggregate {}", self.name),
+            None => plan_err!("WITHIN GROUP is required for ordered-set aggregate {}", self.name()),
         }
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let values = Field::new_list_field(args.input_fields[0].data_type().clone(), true);
-        Ok(vec![Arc::new(Field::new_list(format_state_name(args.name, self.name), values, true))])
+        Ok(vec![Arc::new(Field::new_list(format_state_name(args.name, self.name()), values, true))])
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -73,7 +94,7 @@ impl AggregateUDFImpl for OrderedSet {
             Some(expr) => Some(constant(expr)?),
         };
         let data_type = args.expr_fields[0].data_type().clone();
-        Ok(Box::new(Values { parts: Vec::new(), data_type, descending, fraction }))
+        Ok(Box::new(Values { parts: Vec::new(), data_type, descending, kind: self.kind, fraction }))
     }
 }
 
@@ -101,6 +122,7 @@ struct Values {
     parts: Vec<ArrayRef>,
     data_type: DataType,
     descending: bool,
+    kind: Kind,
     /// `None` for the mode; within, a fraction that may be NULL.
     fraction: Option<Option<f64>>,
 }
@@ -129,6 +151,15 @@ fn most_frequent(sorted: &ArrayRef) -> Result<usize> {
     Ok(best)
 }
 
+/// The value at a fraction of the way from the first to the last.
+fn on_the_way(sorted: &ArrayRef, fraction: f64) -> ScalarValue {
+    let values = sorted.as_primitive::<Float64Type>();
+    let place = fraction * (values.len() - 1) as f64;
+    let (before, after) = (values.value(place.floor() as usize), values.value(place.ceil() as usize));
+    let whole = place.floor() == place.ceil();
+    ScalarValue::Float64(Some(if whole { before } else { before + (after - before) * place.fract() }))
+}
+
 impl Accumulator for Values {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.parts.push(Arc::clone(&values[0]));
@@ -154,6 +185,7 @@ impl Accumulator for Values {
         let place = match self.fraction {
             None => most_frequent(&sorted)?,
             Some(None) => return ScalarValue::try_from(&self.data_type),
+            Some(Some(fraction)) if self.kind == Kind::Continuous => return Ok(on_the_way(&sorted, fraction)),
             // The first value whose place among all is at least the fraction.
             Some(Some(fraction)) => ((fraction * sorted.len() as f64).ceil() as usize).max(1) - 1,
         };
@@ -168,10 +200,12 @@ impl Accumulator for Values {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::Int32Array;
+    use arrow::array::{Float64Array, Int32Array};
 
     fn evaluated(fraction: Option<Option<f64>>, values: Vec<Option<i32>>) -> ScalarValue {
-        let mut accumulator = Values { parts: Vec::new(), data_type: DataType::Int32, descending: false, fraction };
+        let kind = if fraction.is_some() { Kind::Discrete } else { Kind::Mode };
+        let mut accumulator =
+            Values { parts: Vec::new(), data_type: DataType::Int32, descending: false, kind, fraction };
         accumulator.update_batch(&[Arc::new(Int32Array::from(values))]).unwrap();
         accumulator.evaluate().unwrap()
     }
@@ -184,5 +218,23 @@ mod tests {
         assert_eq!(evaluated(Some(Some(1.0)), values.clone()), ScalarValue::Int32(Some(3)));
         assert_eq!(evaluated(None, values), ScalarValue::Int32(Some(3)));
         assert_eq!(evaluated(None, vec![None]), ScalarValue::Int32(None));
+    }
+
+    #[test]
+    fn nan_is_after_all_numbers() {
+        let values: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, 4.0, f64::NAN, 1.0, 2.0]));
+        let at = |fraction, descending| {
+            let (data_type, kind) = (DataType::Float64, Kind::Continuous);
+            let fraction = Some(Some(fraction));
+            let mut accumulator = Values { parts: Vec::new(), data_type, descending, kind, fraction };
+            accumulator.update_batch(&[Arc::clone(&values)]).unwrap();
+            match accumulator.evaluate().unwrap() {
+                ScalarValue::Float64(Some(value)) => value,
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!((at(0.0, false), at(0.125, false), at(0.5, false)), (1.0, 1.5, 4.0));
+        assert!(at(0.6, false).is_nan() && at(0.0, true).is_nan());
+        assert_eq!(at(1.0, true), 1.0);
     }
 }

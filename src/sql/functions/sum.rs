@@ -4,6 +4,7 @@
 //! 28 digits in 128 bits (ten more digits than any table has rows). Wider decimals are summed with a check per addition.
 
 use super::decimal_sum::{GroupSums, PRECISION_MAX, nulls_of, overflow, row_states, sums_array};
+use super::moving::{Answer, moving};
 use super::narrow_sum::{BIGINT_AS_DECIMAL, NarrowGroupSums, NarrowSum, is_narrow, is_widened};
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::sum_checked;
@@ -106,6 +107,9 @@ impl AggregateUDFImpl for Sum {
         }
         if widens(&args) {
             return Ok(Box::new(NarrowSum(self.inner.create_sliding_accumulator(args)?)));
+        }
+        if let Some(moving) = moving(&args, Answer::Sum) {
+            return Ok(moving);
         }
         self.inner.create_sliding_accumulator(args)
     }
