@@ -2,6 +2,7 @@
 
 use crate::convert::{self, Context};
 use crate::error::{Error, Result};
+use crate::precision::{is_instant, is_moment};
 use crate::text::{ColumnBuilder, InputOptions, datetime, dimensions, nested_array};
 use crate::types::{self, PgType, column_field};
 use arrow::array::Array;
@@ -29,7 +30,10 @@ pub(super) fn planned(expr: &Expr, from: PgType, to: PgType, zone: Tz) -> Result
     if is_plain(from, to) {
         return Ok(None);
     }
-    let function = ScalarUDF::new_from_impl(PgCast { from, to, signature: Signature::any(1, Volatility::Stable) });
+    // Instants, and local times, become each other in every zone alike.
+    let is_zoneless = is_moment(from) && is_moment(to) && is_instant(from) == is_instant(to);
+    let volatility = if is_zoneless { Volatility::Immutable } else { Volatility::Stable };
+    let function = ScalarUDF::new_from_impl(PgCast { from, to, signature: Signature::any(1, volatility) });
     Ok(Some(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), vec![expr.clone()]))))
 }
 

@@ -267,7 +267,10 @@ mod tests {
         assert_eq!(shown(col("us"), Operator::GtEq, nanos(-1)), "us > TimestampMicrosecond(-1, None)");
         assert_eq!(shown(nanos(5_001), Operator::Lt, col("us")), "us > TimestampMicrosecond(5, None)");
         assert_eq!(shown(col("us"), Operator::Eq, nanos(5_000)), "us = TimestampMicrosecond(5, None)");
-        assert_eq!(shown(col("us"), Operator::Eq, nanos(5_001)), "us = TimestampNanosecond(5001, None)");
+        assert_eq!(
+            shown(col("us"), Operator::Eq, nanos(5_001)),
+            "in_nanoseconds(us) = TimestampNanosecond(5001, None)"
+        );
     }
 
     #[test]
