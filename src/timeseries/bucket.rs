@@ -117,7 +117,11 @@ impl Bucketing {
     pub(crate) fn next(&self, start: i64) -> Option<i64> {
         match (self.zone, self.width) {
             (None, _) => self.local_next(start),
-            (Some(_), Width::Fixed(length)) if self.keeps_offset => start.checked_add(length),
+            (Some(_), Width::Fixed(length)) if self.keeps_offset => {
+                let next = start.checked_add(length)?;
+                // Where clocks move by half an hour, the hours after it begin elsewhere.
+                Some(self.start(next).filter(|begin| *begin > start).unwrap_or(next))
+            }
             (Some(zone), _) => {
                 let mut local = self.local_start(datetime::to_local(start, zone))?;
                 // A bucket whose whole local time is skipped begins where the next one does.
@@ -257,6 +261,19 @@ mod tests {
         assert_eq!(hours.start(at("2024-10-27 01:30")), Some(at("2024-10-27 01:00")));
         let quarters = bucketing("6 hours", Some("Europe/Berlin"));
         assert_eq!(quarters.start(at("2024-10-27 01:30")), Some(at("2024-10-26 22:00")));
+    }
+
+    #[test]
+    fn hours_go_on_after_clocks_moved_by_half_of_one() {
+        let hours = bucketing("1 hour", Some("Australia/Lord_Howe"));
+        for (from, to) in [("2024-04-06 00:00", "2024-04-07 00:00"), ("2024-10-05 00:00", "2024-10-06 00:00")] {
+            let expected: std::collections::BTreeSet<i64> =
+                (at(from)..at(to)).step_by(60_000_000).map(|instant| hours.start(instant).unwrap()).collect();
+            let first = hours.start(at(from)).unwrap();
+            let all = std::iter::successors(Some(first), |start| hours.next(*start));
+            let found: std::collections::BTreeSet<i64> = all.take_while(|start| *start < at(to)).collect();
+            assert_eq!(found, expected, "{from}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
-use lightning_sql::sqlstate::{FEATURE_NOT_SUPPORTED, INVALID_PARAMETER_VALUE, UNDEFINED_FUNCTION};
+use lightning_sql::sqlstate::{DATETIME_FIELD_OVERFLOW, FEATURE_NOT_SUPPORTED, UNDEFINED_FUNCTION};
 use lightning_sql::text::{datetime, interval};
 use lightning_sql::{Error, types};
 
@@ -36,7 +36,7 @@ fn width(stride: IntervalMonthDayNano) -> Result<Width> {
             Error::new(FEATURE_NOT_SUPPORTED, message).with_hint("time_bucket has buckets of months."),
         ));
     }
-    Width::of(stride).map_err(|_| error(INVALID_PARAMETER_VALUE, "stride must be greater than zero"))
+    Width::of(stride).map_err(|_| error(DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"))
 }
 
 impl ScalarUDFImpl for DateBin {

@@ -7,12 +7,16 @@
 use crate::error::error;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int32Type, Int64Type};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::functions_aggregate::approx_percentile_cont::approx_percentile_cont_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
-use lightning_sql::sqlstate::{INVALID_PARAMETER_VALUE, PROGRAM_LIMIT_EXCEEDED, UNDEFINED_FUNCTION};
+use datafusion::physical_expr::expressions::Literal;
+use lightning_sql::sqlstate::{
+    INVALID_PARAMETER_VALUE, NUMERIC_VALUE_OUT_OF_RANGE, PROGRAM_LIMIT_EXCEEDED, UNDEFINED_FUNCTION,
+};
 use lightning_sql::types;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Buckets a histogram may have.
@@ -28,7 +32,9 @@ pub(crate) fn functions() -> Vec<AggregateUDF> {
 /// The types wanted, when as many numbers are given.
 fn numbers(name: &str, given: &[DataType], wanted: &[DataType]) -> Result<Vec<DataType>> {
     let fits = |(given, wanted): (&DataType, &DataType)| {
-        given.is_null() || if wanted.is_integer() { given.is_integer() } else { given.is_numeric() }
+        // Columns of text are views; a literal of open type is not.
+        matches!(given, DataType::Null | DataType::Utf8)
+            || if wanted.is_integer() { given.is_integer() } else { given.is_numeric() }
     };
     if given.len() == wanted.len() && given.iter().zip(wanted).all(fits) {
         return Ok(wanted.to_vec());
@@ -99,8 +105,9 @@ impl Counts {
     }
 }
 
-impl Accumulator for Counts {
-    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+impl Counts {
+    /// Counts rows, or takes off what was counted.
+    fn count(&mut self, columns: &[ArrayRef], step: i64) -> Result<()> {
         let [values, lows, highs] = [0, 1, 2].map(|index| columns[index].as_primitive::<Float64Type>());
         let buckets = columns[3].as_primitive::<Int32Type>();
         for row in 0..values.len() {
@@ -117,9 +124,27 @@ impl Accumulator for Counts {
             } else {
                 inner + 1
             };
-            self.counts[place] += 1;
+            self.counts[place] += step;
         }
         Ok(())
+    }
+}
+
+impl Accumulator for Counts {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.count(columns, 1)
+    }
+
+    fn retract_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.count(columns, -1)?;
+        if self.counts.iter().all(|count| *count == 0) {
+            self.counts.clear();
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
     }
 
     fn merge_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
@@ -188,6 +213,75 @@ impl AggregateUDFImpl for ApproxPercentile {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        fraction(&args)?;
         self.inner.accumulator(args)
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        match fraction(&args)? {
+            Some(fraction) => Ok(Box::new(Frame { fraction, values: VecDeque::new() })),
+            None => self.inner.create_sliding_accumulator(args),
+        }
+    }
+}
+
+/// The fraction of `approx_percentile`, if it is written out; 22003 when there is none such.
+fn fraction(args: &AccumulatorArgs) -> Result<Option<f64>> {
+    let literal = args.exprs.get(1).and_then(|fraction| fraction.downcast_ref::<Literal>());
+    let Some(ScalarValue::Float64(fraction)) = literal.map(Literal::value) else { return Ok(None) };
+    match fraction {
+        Some(fraction) if (0.0..=1.0).contains(fraction) => Ok(Some(*fraction)),
+        other => {
+            let shown = other.map_or_else(|| "NULL".to_owned(), |fraction| fraction.to_string());
+            let message = format!("percentile value {shown} is not between 0 and 1");
+            Err(error(NUMERIC_VALUE_OUT_OF_RANGE, message))
+        }
+    }
+}
+
+/// The values of a frame that moves, of which the percentile is exact: a digest cannot take values off.
+#[derive(Debug)]
+struct Frame {
+    fraction: f64,
+    values: VecDeque<f64>,
+}
+
+impl Accumulator for Frame {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.values.extend(columns[0].as_primitive::<Float64Type>().iter().flatten());
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.values.drain(..columns[0].len() - columns[0].null_count());
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let mut values: Vec<f64> = self.values.iter().copied().collect();
+        if values.is_empty() {
+            return Ok(ScalarValue::Float64(None));
+        }
+        let place = self.fraction * (values.len() - 1) as f64;
+        let (_, before, rest) = values.select_nth_unstable_by(place.floor() as usize, f64::total_cmp);
+        let after = rest.iter().copied().min_by(f64::total_cmp).unwrap_or(*before);
+        let between = if place.fract() == 0.0 { *before } else { *before + (after - *before) * place.fract() };
+        Ok(ScalarValue::Float64(Some(between)))
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Err(DataFusionError::Internal("a moving frame is not merged".to_owned()))
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        Err(DataFusionError::Internal("a moving frame is not merged".to_owned()))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.values.capacity() * size_of::<f64>()
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 /// invalid_column_reference
 const INVALID_COLUMN_REFERENCE: SqlState = SqlState("42P10");
+const UNDEFINED_TABLE: SqlState = SqlState("42P01");
 
 /// The time of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,9 @@ pub(crate) type Withs = Vec<(String, Query)>;
 
 /// The time of a table in FROM; 42P10 when it has none that is clear.
 pub(crate) fn of(factor: &TableFactor, scope: &Scope<'_>, withs: &Withs) -> Result<TimeColumn> {
+    if let Some(name) = missing(factor, scope, withs) {
+        return Err(Error::new(UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")));
+    }
     let found = find(factor, scope, withs, 0).ok_or_else(|| {
         let shown = match factor {
             TableFactor::Table { name, .. } => format!("table {name}"),
@@ -63,6 +67,15 @@ pub(crate) fn of(factor: &TableFactor, scope: &Scope<'_>, withs: &Withs) -> Resu
             .with_hint("A table has one if it was created WITH (time_column = …), has a single time stamp, or a single one in its primary key.")
     })?;
     Ok(TimeColumn { table: alias(factor), ..found })
+}
+
+/// The name of a table that is not there. System tables, which are no relations here, have several parts or begin with `pg_`.
+fn missing<'a>(factor: &'a TableFactor, scope: &Scope<'_>, withs: &Withs) -> Option<&'a ObjectName> {
+    let TableFactor::Table { name, args: None, .. } = factor else { return None };
+    let is_known = with_query(name, withs).is_some() || scope.relation(name).is_some();
+    let is_system = name.0.len() > 1
+        || name.0.iter().any(|part| part.as_ident().is_some_and(|part| folded(part).starts_with("pg_")));
+    (!is_known && !is_system).then_some(name)
 }
 
 /// What columns of a table in FROM are qualified with.

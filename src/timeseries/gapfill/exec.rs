@@ -9,8 +9,8 @@ use crate::bucket::out_of_range;
 use crate::error::external;
 use crate::time_bucket::{Given, Kind, session_zone};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::concat_batches;
 use arrow::compute::kernels::partition::partition;
+use arrow::compute::{SortOptions, concat_batches};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use async_trait::async_trait;
@@ -22,9 +22,11 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::{
-    Distribution, EquivalenceProperties, LexRequirement, OrderingRequirements, PhysicalExpr, PhysicalSortRequirement,
+    Distribution, EquivalenceProperties, LexRequirement, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
+    PhysicalSortRequirement,
 };
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::coop::make_cooperative;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -121,19 +123,29 @@ impl GapFillExec {
     fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, parts: Arc<Parts>) -> Result<GapFillExec> {
         let time = parts.time()?;
         let partitions = input.output_partitioning().partition_count();
+        // Rows leave as they come, the missing ones in their places.
+        let sorted = order(&schema, &parts, time).map(|(column, options)| PhysicalSortExpr::new(column, options));
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
+            EquivalenceProperties::new_with_orderings(Arc::clone(&schema), [sorted]),
             Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,
-        );
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
         let metrics = ExecutionPlanMetricsSet::new();
         Ok(GapFillExec { input, schema, parts, time, properties: Arc::new(properties), metrics })
     }
+}
 
-    fn column(&self, index: usize) -> Arc<dyn PhysicalExpr> {
-        Arc::new(Column::new(self.schema.field(index).name(), index))
-    }
+/// By groups, and by time in each.
+fn order(schema: &Schema, parts: &Parts, time: usize) -> impl Iterator<Item = (Arc<dyn PhysicalExpr>, SortOptions)> {
+    let options = SortOptions { descending: false, nulls_first: false };
+    let columns = parts.groups().into_iter().chain([time]);
+    columns.map(move |index| (column(schema, index), options))
+}
+
+fn column(schema: &Schema, index: usize) -> Arc<dyn PhysicalExpr> {
+    Arc::new(Column::new(schema.field(index).name(), index))
 }
 
 impl DisplayAs for GapFillExec {
@@ -162,13 +174,12 @@ impl ExecutionPlan for GapFillExec {
         if groups.is_empty() || self.parts.reads_bounds() {
             return vec![Distribution::SinglePartition];
         }
-        vec![Distribution::KeyPartitioned(groups.into_iter().map(|index| self.column(index)).collect())]
+        vec![Distribution::KeyPartitioned(groups.into_iter().map(|index| column(&self.schema, index)).collect())]
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        let columns = self.parts.groups().into_iter().chain([self.time]);
-        let options = arrow::compute::SortOptions { descending: false, nulls_first: false };
-        let sorted = columns.map(|index| PhysicalSortRequirement::new(self.column(index), Some(options)));
+        let sorted = order(&self.schema, &self.parts, self.time)
+            .map(|(column, options)| PhysicalSortRequirement::new(column, Some(options)));
         vec![LexRequirement::new(sorted).map(OrderingRequirements::new)]
     }
 
@@ -233,7 +244,8 @@ impl ExecutionPlan for GapFillExec {
             }
             batch
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
+        // A batch of the input can become millions: whoever reads them must be able to give up.
+        Ok(make_cooperative(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
