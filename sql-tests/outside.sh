@@ -38,7 +38,7 @@ port=$(sed -nE 's/^listening on [^:]+:([0-9]+);.*/\1/p' "$work/listening")
 export PGHOST=127.0.0.1 PGPORT="$port" PGUSER=lightning PGDATABASE=lightning PGCONNECT_TIMEOUT=10
 export LIGHTNING_WORK="$work"
 LIGHTNING_HTTP=$(sed -nE 's/^listening for HTTP on (.*)$/\1/p' "$work/listening")
-export LIGHTNING_HTTP
+export LIGHTNING_HTTP PYTHONDONTWRITEBYTECODE=1
 
 failed=0
 run() {
