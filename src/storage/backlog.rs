@@ -4,8 +4,9 @@
 //! mark: records after the seal count as new, and if the flush fails the mark comes back. The least of all marks, minus
 //! one, is the checkpoint.
 //!
-//! Segments that a record took out of a table (truncated, dropped) may still be named by the manifest. They wait here until an
-//! edit as of that record or later says otherwise.
+//! Segments that a record took out of a table (truncated, dropped, cut) may still be named by the manifest, or by earlier records of the log.
+//! They wait here until an edit as of that record or later says otherwise. Replay needs them until then, as often as it is run: which segments
+//! a record takes out is read from the segments.
 
 use crate::ids::{Lsn, TableId};
 use crate::stored::StoredSegment;
@@ -55,6 +56,11 @@ impl Backlog {
         if !removed.segments.is_empty() {
             self.removed.push(removed);
         }
+    }
+
+    /// All segments that wait to be let go.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Arc<StoredSegment>> {
+        self.removed.iter().flat_map(|removed| &removed.segments)
     }
 
     /// Tables with changes that are not reflected.

@@ -488,7 +488,7 @@ impl LineState {
 }
 
 /// Segments that `writes`, the record at `lsn`, take out of `before`.
-fn removed_segments(lsn: Lsn, writes: &WriteSet, before: &Tables) -> Vec<Removed> {
+pub(crate) fn removed_segments(lsn: Lsn, writes: &WriteSet, before: &Tables) -> Vec<Removed> {
     let removed = |(&table, writes): (&TableId, &TableWrites)| {
         let is_removed = |segment: &&Arc<StoredSegment>| {
             writes.dropped || writes.truncated || writes.cuts.iter().any(|range| segment.is_within(range))

@@ -6,7 +6,8 @@
 //! validated: only winners are in the log. Segment files are not opened, so the time does not depend on how much is stored.
 //!
 //! After replay, files in `segments/` that no table has are leftovers of writes that never committed, or of tables
-//! that are gone, and are removed. Ids are counted on above every file seen, so none is used twice.
+//! that are gone, and are removed; but not those of which the manifest has yet to say so, for the next replay may read them ([`crate::backlog`]).
+//! Ids are counted on above every file seen, so none is used twice.
 
 use crate::backlog::Backlog;
 use crate::context::Context;
@@ -16,7 +17,7 @@ use crate::delta::Moment;
 use crate::error::{Error, Result};
 use crate::ids::{Lsn, SegmentId, TableId, Timestamp};
 use crate::layout::{Layout, Purpose};
-use crate::line::LineStart;
+use crate::line::{LineStart, removed_segments};
 use crate::manifest::{Manifest, ManifestState, TableState};
 use crate::record;
 use crate::stored::{Origin, SegmentRef, StoredSegment};
@@ -46,7 +47,7 @@ pub(crate) fn recover(context: &Arc<Context>) -> Result<Recovered> {
     let (wal, report) =
         Wal::recover(vfs.clone(), &places.wal, after, proven, &mut |record| replay.record(context, &record))?;
     let Replay { version, backlog, .. } = replay;
-    remove_orphans(context, &version)?;
+    remove_orphans(context, &version, &backlog)?;
     remove_old_deletes(context, manifest.state())?;
     Ok(Recovered { manifest, line: LineStart { wal, version, backlog }, report })
 }
@@ -55,7 +56,7 @@ pub(crate) fn recover(context: &Arc<Context>) -> Result<Recovered> {
 pub(crate) struct Replay {
     flushed: BTreeMap<TableId, Lsn>,
     pub(crate) version: Version,
-    backlog: Backlog,
+    pub(crate) backlog: Backlog,
     log_dir: PathBuf,
 }
 
@@ -89,6 +90,8 @@ impl Replay {
             self.backlog.log_bytes += record.payload.len() as u64;
         }
         writes.find_rows(&mut self.version);
+        let removed = removed_segments(lsn, &writes, &self.version.tables);
+        removed.into_iter().for_each(|removed| self.backlog.keep(removed));
         writes.prepare();
         let moment = Moment { at: Timestamp(lsn.0), published: self.version.timestamp };
         writes.apply(&mut self.version, Purpose::Commit(moment, &context.mem_account))?;
@@ -142,10 +145,12 @@ fn remove_old_deletes(context: &Context, state: &ManifestState) -> Result<()> {
     Ok(())
 }
 
-/// Removes segment files that no table has, and keeps ids above all of them.
-fn remove_orphans(context: &Context, version: &Version) -> Result<()> {
+/// Removes segment files that no table has and the next replay does not need, and keeps ids above all of them.
+fn remove_orphans(context: &Context, version: &Version, backlog: &Backlog) -> Result<()> {
     let dir = &context.places.segments;
-    let live: BTreeSet<SegmentId> = version.tables.values().flat_map(|layout| layout_segments(layout)).collect();
+    let kept = backlog.kept().map(|segment| segment.reference.id);
+    let live: BTreeSet<SegmentId> =
+        version.tables.values().flat_map(|layout| layout_segments(layout)).chain(kept).collect();
     let paths = context.vfs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
     let orphans: Vec<_> =
         paths.into_iter().filter(|path| segment_id(path).is_some_and(|id| !live.contains(&id))).collect();

@@ -7,7 +7,7 @@ use crate::manifest;
 use crate::recovery::{Replay, segment_id};
 use crate::stored::StoredSegment;
 use crate::wal::{self, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What [`Engine::verify`](crate::Engine::verify) found.
@@ -60,7 +60,8 @@ pub(crate) fn verify(context: &Arc<Context>) -> Result<VerifyReport> {
     report.faults.extend(log.faults);
     report.notices.extend(log.notices);
     verify_segments(&segments, &mut report);
-    note_orphans(context, &segments, &mut report)?;
+    let kept = replay.backlog.kept().map(|segment| segment.reference.id);
+    note_orphans(context, &segments.keys().copied().chain(kept).collect(), &mut report)?;
     Ok(report)
 }
 
@@ -80,14 +81,10 @@ fn verify_segments(segments: &BTreeMap<SegmentId, Arc<StoredSegment>>, report: &
 }
 
 /// Files that the next start removes.
-fn note_orphans(
-    context: &Context,
-    segments: &BTreeMap<SegmentId, Arc<StoredSegment>>,
-    report: &mut VerifyReport,
-) -> Result<()> {
+fn note_orphans(context: &Context, needed: &BTreeSet<SegmentId>, report: &mut VerifyReport) -> Result<()> {
     let dir = &context.places.segments;
     let paths = context.vfs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
-    let orphans = paths.iter().filter(|path| segment_id(path).is_none_or(|id| !segments.contains_key(&id)));
+    let orphans = paths.iter().filter(|path| segment_id(path).is_none_or(|id| !needed.contains(&id)));
     report.notices.extend(orphans.map(|path| format!("{} belongs to no table", path.display())));
     Ok(())
 }
