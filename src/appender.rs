@@ -146,6 +146,10 @@ fn check_length(column: &ArrayRef, field: &Field) -> Result<()> {
 
 /// The ends of the integers are no times in nanoseconds.
 fn check_times(column: &ArrayRef, field: &Field) -> Result<()> {
+    if let Some(lists) = column.as_list_opt::<i32>() {
+        let (first, end) = (lists.value_offsets()[0] as usize, lists.value_offsets()[lists.len()] as usize);
+        return check_times(&lists.values().slice(first, end - first), field);
+    }
     match column.as_primitive_opt::<TimestampNanosecondType>() {
         Some(times) if !times.iter().flatten().all(nanos::is_time) => Err(beyond(field)),
         _ => Ok(()),

@@ -106,6 +106,7 @@ pub use overlaps::Overlap;
 pub use partition::{PartitionBy, PartitionWidth};
 pub use predicate::{CompareOp, DynamicConditions, DynamicFilter, Predicate, RowFilter};
 pub use scan::{Scan, ScanMetrics, ScanReader, ScanSpec};
+pub use segment::BLOCK_ROWS_MAX;
 pub use snapshot::{BlockInfo, SegmentRange, Snapshot};
 pub use statistics::{ColumnStatistics, TableStatistics};
 pub use table::{TableDefinition, TableInfo};

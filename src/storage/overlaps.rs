@@ -4,8 +4,7 @@
 //! make blocks that all have every series, but hardly share a moment: to know that no key is there twice, it is enough to read the rows of these
 //! moments. Each [`Overlap`] is such a part of two blocks.
 //!
-//! Blocks whose bounds overlap in one column are found by a sweep over their ends, in the column where they are fewest. Bounds become ranks for
-//! that, so that only numbers are compared.
+//! Rows that were committed have been compared when they were, so one of the two is always new. Bounds become ranks, so that only numbers are compared.
 
 use crate::error::Result;
 use crate::layout::Layout;
@@ -28,32 +27,42 @@ struct Interval {
     bounds: (Option<ArrayRef>, Option<ArrayRef>),
 }
 
+/// What is known of the keys of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// They were compared with all others when they were committed.
+    Committed,
+    /// They differ from each other.
+    Distinct,
+    /// Nothing.
+    Unknown,
+}
+
 /// Of `layout`, where rows may have the same values in the columns `key`: rows of different blocks, or of one block of which it is not known
 /// that they differ. `None` when that may be nearly anywhere.
 pub(crate) fn overlaps(layout: &Layout, key: &[usize]) -> Result<Option<Vec<Overlap>>> {
     let mut blocks: Vec<Vec<Bounds>> = Vec::new();
-    let mut doubtful = Vec::new();
+    let mut states = Vec::new();
     for stored in &layout.stored.segments {
-        // Rows that were committed have been compared.
-        let is_doubtful = stored.origin().is_none() && stored.has_equal_keys();
+        let state = match stored.origin() {
+            Some(_) => State::Committed,
+            None if stored.has_equal_keys() => State::Unknown,
+            None => State::Distinct,
+        };
         for block in stored.segment.blocks()? {
             let footer = block.footer()?;
             blocks.push(key.iter().map(|&column| footer.columns[column].bounds.clone()).collect());
-            doubtful.push(is_doubtful);
+            states.push(state);
         }
     }
     for block in layout.mem_blocks() {
         let summary = block.summary()?;
         blocks.push(key.iter().map(|&column| summary[column].bounds.clone()).collect());
-        doubtful.push(true);
+        states.push(State::Unknown);
     }
     let columns: Vec<Vec<Interval>> =
         (0..key.len()).map(|column| intervals(blocks.iter().map(|block| &block[column]))).collect();
-    let pairs_max = blocks.len() * PAIRS_PER_BLOCK_MAX;
-    let fewest = columns.iter().filter_map(|column| pairs(column, pairs_max)).min_by_key(Vec::len);
-    let Some(mut pairs) = fewest else { return Ok(None) };
-    pairs.retain(|&(a, b)| columns.iter().all(|column| meet(&column[a], &column[b])));
-    pairs.extend((0..blocks.len()).filter(|&block| doubtful[block]).map(|block| (block, block)));
+    let Some(pairs) = pairs(&states, &columns) else { return Ok(None) };
     let overlap = |(a, b): (usize, usize)| -> Overlap {
         let columns = key.iter().zip(&columns);
         columns.flat_map(|(&column, intervals)| common(column, &intervals[a], &intervals[b])).collect()
@@ -81,19 +90,23 @@ fn meet(a: &Interval, b: &Interval) -> bool {
     a.ranks.0 <= b.ranks.1 && b.ranks.0 <= a.ranks.1
 }
 
-/// Pairs of blocks whose intervals meet; `None` when they are more than `pairs_max`.
-fn pairs(column: &[Interval], pairs_max: usize) -> Option<Vec<(usize, usize)>> {
-    let mut order: Vec<usize> = (0..column.len()).collect();
-    order.sort_by_key(|&block| column[block].ranks.0);
+/// Pairs of blocks, one of them new, whose intervals meet in every column; blocks of which nothing is known with themselves, too. `None` when they are more than
+/// [`PAIRS_PER_BLOCK_MAX`] a block.
+fn pairs(states: &[State], columns: &[Vec<Interval>]) -> Option<Vec<(usize, usize)>> {
+    let pairs_max = states.len() * PAIRS_PER_BLOCK_MAX;
     let mut found = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
-    for block in order {
-        open.retain(|&other| column[other].ranks.1 >= column[block].ranks.0);
-        if found.len() + open.len() > pairs_max {
+    for (new, state) in states.iter().enumerate().filter(|(_, state)| **state != State::Committed) {
+        // Pairs of two new blocks are met once, with the later one.
+        let others = (0..states.len()).filter(|&other| match other.cmp(&new) {
+            Ordering::Less => true,
+            Ordering::Equal => *state == State::Unknown,
+            Ordering::Greater => states[other] == State::Committed,
+        });
+        found
+            .extend(others.filter(|&other| columns.iter().all(|c| meet(&c[new], &c[other]))).map(|other| (other, new)));
+        if found.len() > pairs_max {
             return None;
         }
-        found.extend(open.iter().map(|&other| (other, block)));
-        open.push(block);
     }
     Some(found)
 }

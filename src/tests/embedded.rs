@@ -2,10 +2,11 @@
 
 use futures::TryStreamExt;
 use lightning::arrow::array::{
-    ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
     TimestampNanosecondArray,
 };
-use lightning::arrow::datatypes::Int64Type;
+use lightning::arrow::buffer::OffsetBuffer;
+use lightning::arrow::datatypes::{Field, Int64Type};
 use lightning::{Database, Error, Session, Value, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -223,6 +224,16 @@ fn the_appender_keeps_nanoseconds() {
     let mut appender = database.appender("u").unwrap();
     let lossy = appender.push(one(Arc::new(TimestampNanosecondArray::from(vec![1]))));
     assert_eq!(state(&lossy.unwrap_err()), "42804");
+    block_on(session.execute("create table many (at timestamp_ns[])")).unwrap();
+    let mut appender = database.appender("many").unwrap();
+    let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![i64::MIN, 1, 2, i64::MAX]));
+    let item = Arc::new(Field::new_list_field(times.data_type().clone(), true));
+    let lists = ListArray::new(item, OffsetBuffer::from_lengths([1, 2, 1]), times, None);
+    for (row, is_time) in [(0, false), (1, true), (2, false)] {
+        let pushed = appender.push(one(Arc::new(lists.slice(row, 1))));
+        assert_eq!(pushed.map_err(|e| state(&e)), if is_time { Ok(()) } else { Err("22008") });
+    }
+    assert_eq!(appender.finish().unwrap(), 1);
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use crate::bucket::Width;
 use crate::error::{error, external};
-use crate::time_bucket::{Buckets, Kind, Origin, cut, is_text, scalar_at, session_zone};
-use arrow::array::{Array, ArrayRef, new_null_array};
-use arrow::compute::concat;
+use crate::time_bucket::{Buckets, Kind, Origin, cut_each, is_text, scalar_at, session_zone};
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -126,23 +124,6 @@ impl ScalarUDFImpl for DateBin {
             let Some(origin) = origin else { return Ok(None) };
             Buckets::of_time(kind, width(stride)?, Some(origin), None, None).map(Some).map_err(external)
         };
-        let part = |row: usize, times: &ArrayRef| -> Result<ArrayRef> {
-            match buckets(row)? {
-                Some(buckets) => cut(&buckets, times, kind),
-                None => Ok(new_null_array(&kind.arrow(), times.len())),
-            }
-        };
-        let steady = std::iter::once(stride).chain(origin).all(|value| matches!(value, ColumnarValue::Scalar(_)));
-        let result = if steady || rows == 0 {
-            part(0, &times)?
-        } else {
-            let parts = (0..rows).map(|row| part(row, &times.slice(row, 1))).collect::<Result<Vec<_>>>()?;
-            concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?
-        };
-        Ok(if constant {
-            ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
-        } else {
-            ColumnarValue::Array(result)
-        })
+        cut_each(&args.args, &times, kind, buckets)
     }
 }

@@ -9,8 +9,9 @@ use crate::error::external;
 use arrow::array::timezone::Tz;
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Int64Array, TimestampMicrosecondArray, TimestampNanosecondArray,
+    new_empty_array, new_null_array,
 };
-use arrow::compute::cast;
+use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
@@ -333,7 +334,7 @@ struct TimeBucket {
 }
 
 /// A column of times, cut.
-pub(crate) fn cut(buckets: &Buckets, times: &ArrayRef, kind: Kind) -> Result<ArrayRef> {
+fn cut(buckets: &Buckets, times: &ArrayRef, kind: Kind) -> Result<ArrayRef> {
     Ok(kind.column(starts(buckets, &kind.numbers(times)?)?))
 }
 
@@ -412,33 +413,35 @@ impl ScalarUDFImpl for TimeBucket {
             let given = Given::read(&width, &others, zone).map_err(external)?;
             given.map(|given| given.buckets(kind)).transpose().map_err(external)
         };
-        let steady = std::iter::once(width).chain(others).all(|value| matches!(value, ColumnarValue::Scalar(_)));
-        let result = if steady {
-            match of_row(0)? {
-                Some(buckets) => cut(&buckets, &times, kind)?,
-                None => arrow::array::new_null_array(&kind.arrow(), rows),
-            }
-        } else {
-            let mut parts = Vec::with_capacity(rows);
-            for row in 0..rows {
-                parts.push(match of_row(row)? {
-                    Some(buckets) => cut(&buckets, &times.slice(row, 1), kind)?,
-                    None => arrow::array::new_null_array(&kind.arrow(), 1),
-                });
-            }
-            let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
-            if parts.is_empty() {
-                arrow::array::new_empty_array(&kind.arrow())
-            } else {
-                arrow::compute::concat(&parts)?
-            }
-        };
-        Ok(if constant {
-            ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
-        } else {
-            ColumnarValue::Array(result)
-        })
+        cut_each(&args.args, &times, kind, of_row)
     }
+}
+
+/// The times of a call, which are its second argument, cut into the buckets that the other arguments mean: the same in all rows if these are constants.
+/// NULL where they mean none.
+pub(crate) fn cut_each(
+    arguments: &[ColumnarValue],
+    times: &ArrayRef,
+    kind: Kind,
+    buckets: impl Fn(usize) -> Result<Option<Buckets>>,
+) -> Result<ColumnarValue> {
+    let is_constant = |argument: &ColumnarValue| matches!(argument, ColumnarValue::Scalar(_));
+    let part = |row: usize, times: &ArrayRef| match buckets(row)? {
+        Some(buckets) => cut(&buckets, times, kind),
+        None => Ok(new_null_array(&kind.arrow(), times.len())),
+    };
+    let result = if arguments.iter().enumerate().all(|(number, argument)| number == 1 || is_constant(argument)) {
+        part(0, times)?
+    } else if times.is_empty() {
+        new_empty_array(&kind.arrow())
+    } else {
+        let parts = (0..times.len()).map(|row| part(row, &times.slice(row, 1))).collect::<Result<Vec<_>>>()?;
+        concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?
+    };
+    Ok(match arguments.iter().all(is_constant) {
+        true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+        false => ColumnarValue::Array(result),
+    })
 }
 
 /// The value of an argument in a row.

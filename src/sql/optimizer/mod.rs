@@ -17,7 +17,7 @@ mod join_graph;
 mod join_order;
 mod runs;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use configuration::session_config;
 pub use join_order::JoinOrder;

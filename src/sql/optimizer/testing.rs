@@ -76,7 +76,8 @@ impl Fixture<'_> {
     }
 }
 
-async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
+/// The rows of a query as lines, sorted.
+pub(crate) async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
     let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
     let mut rows: Vec<String> =
         pretty_format_batches(&batches).unwrap().to_string().lines().map(str::to_string).collect();

@@ -12,10 +12,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use lightning_storage::BLOCK_ROWS_MAX;
 use std::sync::Arc;
-
-/// Rows that stand in key order together.
-const BLOCK_ROWS: u64 = 122_880;
 
 /// About how many neighbours among the rows of `plan` have the same values of `groups`, when these are the first columns of the key of the table that it
 /// reads. The last of them may be in an expression, about whose values nothing is known: then it is the neighbours that share the others.
@@ -60,7 +58,7 @@ impl LightningScan {
             return None;
         }
         let key = view.snapshot.table(view.table).ok()?.definition.key;
-        let key = key.get(..groups.len()).filter(|_| key.len() >= groups.len())?;
+        let key = key.get(..groups.len())?;
         let mut plain = Vec::new();
         let mut computed = Vec::new();
         for group in groups {
@@ -71,7 +69,7 @@ impl LightningScan {
         }
         let (first, last) = key.split_at(plain.len());
         let is_prefix = first.iter().all(|column| plain.contains(column)) && last == computed && computed.len() < 2;
-        let rows = (*view.statistics.num_rows.get_value()? as u64).min(BLOCK_ROWS);
+        let rows = (*view.statistics.num_rows.get_value()? as u64).min(BLOCK_ROWS_MAX as u64);
         let distinct = |column: &usize| -> Option<u64> {
             Some(*view.statistics.column_statistics[*column].distinct_count.get_value()? as u64)
         };

@@ -2,6 +2,7 @@
 
 use super::LightningTable;
 use crate::optimizer;
+use crate::optimizer::testing::rows;
 use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches;
@@ -65,14 +66,6 @@ fn contexts() -> (SessionContext, SessionContext) {
     let plain = SessionContext::new_with_config(config);
     plain.register_table("t", Arc::new(MemTable::try_new(schema(), vec![batches()]).unwrap())).unwrap();
     (ours, plain)
-}
-
-async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
-    let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
-    let mut rows: Vec<String> =
-        pretty_format_batches(&batches).unwrap().to_string().lines().map(str::to_string).collect();
-    rows.sort();
-    rows
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

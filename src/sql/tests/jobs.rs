@@ -96,14 +96,20 @@ async fn what_a_table_is_told_later_is_what_its_job_does() {
     assert_eq!(db.ok("SELECT count(*) FROM lightning.jobs").await, "0");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_does_not_go_by_what_is_about_to_change() {
+/// A table with an aggregate over it and a row that is too old in 2100.
+async fn with_a_row_that_expires() -> Db {
     let db = Db::new();
     db.ok("CREATE TABLE m (ts timestamptz NOT NULL, v int) WITH (time_column = 'ts', retention = '1 day')").await;
     db.ok("CREATE MATERIALIZED VIEW daily WITH (continuous) AS \
            SELECT date_bin('1 day', ts, timestamptz '2000-01-01 00:00+00') AS day, sum(v) AS v FROM m GROUP BY 1")
         .await;
     db.ok("INSERT INTO m VALUES ('2099-01-01 00:00Z', 1)").await;
+    db
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_does_not_go_by_what_is_about_to_change() {
+    let db = with_a_row_that_expires().await;
     let other = connect(&db.instance);
     run(&other, "BEGIN; ALTER TABLE m SET (retention = '100 years')").await.unwrap();
     db.instance.run_jobs(in_2100()).await;
@@ -124,12 +130,7 @@ async fn a_job_does_not_go_by_what_is_about_to_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn others_change_the_catalog_while_rows_expire() {
-    let db = Db::new();
-    db.ok("CREATE TABLE m (ts timestamptz NOT NULL, v int) WITH (time_column = 'ts', retention = '1 day')").await;
-    db.ok("CREATE MATERIALIZED VIEW daily WITH (continuous) AS \
-           SELECT date_bin('1 day', ts, timestamptz '2000-01-01 00:00+00') AS day, sum(v) AS v FROM m GROUP BY 1")
-        .await;
-    db.ok("INSERT INTO m VALUES ('2099-01-01 00:00Z', 1)").await;
+    let db = with_a_row_that_expires().await;
     // The row that is to be deleted is in use, so the job waits for it.
     let holder = connect(&db.instance);
     run(&holder, "BEGIN; SELECT * FROM m FOR UPDATE").await.unwrap();

@@ -31,7 +31,7 @@ impl Ranks {
             }
             Physical::Bytes(text) => {
                 let codes = distinct_strings(column, text)?;
-                let max = codes.entries.len() as u64;
+                let max = codes.entries.len().saturating_sub(1) as u64;
                 Ranks::with_nulls(codes.codes.into_iter().map(|code| code as u64).collect(), max, nulls)
             }
             Physical::Float32 | Physical::Float64 | Physical::FixedBytes | Physical::Other => None,
@@ -48,9 +48,10 @@ impl Ranks {
     fn with_nulls(mut ranks: Vec<u64>, max: u64, nulls: Option<&NullBuffer>) -> Option<Ranks> {
         let Some(nulls) = nulls else { return Some(Ranks { ranks, max }) };
         let above = max.checked_add(1)?;
-        for (row, rank) in ranks.iter_mut().enumerate().filter(|(row, _)| nulls.is_null(*row)) {
-            debug_assert!(row < nulls.len());
-            *rank = above;
+        for (rank, is_valid) in ranks.iter_mut().zip(nulls) {
+            if !is_valid {
+                *rank = above;
+            }
         }
         Some(Ranks { ranks, max: above })
     }

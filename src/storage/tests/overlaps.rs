@@ -103,3 +103,23 @@ fn blocks_that_overlap_everywhere_say_nothing() {
     appender.finish(&mut transaction).unwrap();
     assert!(transaction.newest().unwrap().key_overlaps(table, &KEY).unwrap().is_none());
 }
+
+#[test]
+fn committed_rows_are_not_compared_with_each_other_again() {
+    let engine = open(&memory());
+    let mut transaction = engine.begin();
+    let table = transaction.create_table(TableDefinition::new(schema(), KEY.to_vec())).unwrap();
+    transaction.commit().unwrap();
+    // Every block has every series, and moments of the block before.
+    for part in 0..5 {
+        let rows: Vec<_> = (0..200).map(|row| (format!("s{}", row % 7), 150 * part + row)).collect();
+        let mut transaction = engine.begin();
+        transaction.append(table, points(&rows)).unwrap();
+        transaction.commit().unwrap();
+        engine.checkpoint().unwrap();
+    }
+    let mut transaction = engine.begin();
+    transaction.append(table, points(&[("s3".to_owned(), 10_000)])).unwrap();
+    let overlaps = transaction.newest().unwrap().key_overlaps(table, &KEY).unwrap().unwrap();
+    assert_eq!(overlaps.len(), 1, "the new rows with themselves: {overlaps:?}");
+}

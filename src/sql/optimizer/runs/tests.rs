@@ -1,10 +1,10 @@
 //! Aggregations by runs give what DataFusion's do, on blocks that overlap, rows in memory and NULLs.
 
 use crate::optimizer;
+use crate::optimizer::testing::rows;
 use crate::scan::LightningTable;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::MemTable;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
@@ -62,14 +62,6 @@ fn contexts(stored: i64, all: i64) -> (SessionContext, SessionContext) {
     let plain = SessionContext::new_with_config(optimizer::session_config(1, 1 << 30));
     plain.register_table("t", Arc::new(MemTable::try_new(schema(), vec![vec![batch(0, all)]]).unwrap())).unwrap();
     (ours, plain)
-}
-
-async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
-    let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
-    let mut rows: Vec<String> =
-        pretty_format_batches(&batches).unwrap().to_string().lines().map(str::to_string).collect();
-    rows.sort();
-    rows
 }
 
 async fn goes_by_runs(context: &SessionContext, sql: &str) -> bool {
