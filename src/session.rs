@@ -10,7 +10,7 @@
 
 use crate::database::Database;
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use futures::{Stream, StreamExt, TryStreamExt};
 use lightning_sql::types::{PgType, arrow_field};
@@ -94,7 +94,9 @@ impl Session {
     pub async fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
         let sql = sql.to_string();
         let prepared = self.run(move |shared| async move { shared.session.prepare(&sql, &[]).await }).await?;
-        Ok(Statement { session: self, prepared })
+        let arrow_type = |pg: &PgType| Some(arrow_field("parameter", *pg, true)?.data_type().clone());
+        let types = prepared.parameters().iter().map(arrow_type).collect();
+        Ok(Statement { session: self, prepared, types })
     }
 
     /// Starts a transaction block. The session is the transaction's until it ends.
@@ -282,6 +284,8 @@ async fn rows_affected(outcome: Outcome) -> Result<u64> {
 pub struct Statement<'s> {
     session: &'s Session,
     prepared: Prepared,
+    /// Arrow types of the parameters, where there is one.
+    types: Vec<Option<DataType>>,
 }
 
 impl Statement<'_> {
@@ -311,28 +315,29 @@ impl Statement<'_> {
     }
 
     fn bind(&self, values: &[Value]) -> Result<Vec<ScalarValue>> {
-        let types = self.prepared.parameters();
-        if types.len() != values.len() {
-            let message = format!("the statement takes {} parameters, {} were given", types.len(), values.len());
+        if self.types.len() != values.len() {
+            let message = format!("the statement takes {} parameters, {} were given", self.types.len(), values.len());
             return Err(Error::new(SqlState("08P01"), message));
         }
-        values.iter().zip(types).enumerate().map(|(i, (value, pg))| cast(i + 1, value, *pg)).collect()
+        values
+            .iter()
+            .zip(&self.types)
+            .enumerate()
+            .map(|(i, (value, wanted))| cast(i + 1, value, wanted.as_ref()))
+            .collect()
     }
 }
 
-/// A parameter's value as the Arrow type of its PostgreSQL type.
-fn cast(number: usize, value: &Value, pg: PgType) -> Result<ScalarValue> {
-    let Some(field) = arrow_field("parameter", pg, true) else { return Ok(value.clone()) };
-    if value.data_type() == *field.data_type() {
-        return Ok(value.clone());
-    }
+/// A parameter's value as the Arrow type of its PostgreSQL type, if that has one.
+fn cast(number: usize, value: &Value, wanted: Option<&DataType>) -> Result<ScalarValue> {
+    let Some(wanted) = wanted.filter(|wanted| **wanted != value.data_type()) else { return Ok(value.clone()) };
     if value.is_null() {
-        return ScalarValue::try_from(field.data_type()).map_err(|e| internal(&e.to_string()));
+        return ScalarValue::try_from(wanted).map_err(|e| internal(&e.to_string()));
     }
     let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
-    value.cast_to_with_options(field.data_type(), &options).map_err(|e| {
-        Error::new(SqlState("22P02"), format!("parameter ${number} does not fit its type {}: {e}", field.data_type()))
-    })
+    value
+        .cast_to_with_options(wanted, &options)
+        .map_err(|e| Error::new(SqlState("22P02"), format!("parameter ${number} does not fit its type {wanted}: {e}")))
 }
 
 /// A transaction block of a [`Session`]; everything the session can do happens inside it. Dropping it rolls back.

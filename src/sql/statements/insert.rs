@@ -98,15 +98,15 @@ async fn run_into(
         return Box::pin(conflict::insert(run, insert, &target.table, context, held, write, prepared)).await;
     }
     let keys = UniqueKey::all(&target.table, run.session.zone());
-    let rows = match insert.source.as_deref() {
-        Some(query) if literal_rows(query).is_none() => {
+    let rows = match insert.source.as_deref().map(|query| (query, literal_rows(query))) {
+        Some((query, None)) => {
             let incoming = Incoming::plan(run, &target, shape, query, &context).await?;
             incoming.write(run, write, keys).await?
         }
         source => {
-            let batch = match source.and_then(literal_rows) {
-                Some(rows) => literals(run, &target, &shape, &rows).await?,
-                None => default_values(run, &target, &shape).await?,
+            let batch = match source {
+                Some((_, Some(rows))) => literals(run, &target, &shape, &rows).await?,
+                _ => default_values(run, &target, &shape).await?,
             };
             append(write, &run.patience(&target.table), keys, batch).await?
         }
@@ -320,16 +320,17 @@ async fn literal_column(
             },
             Cell::Parameter(index) => {
                 let first = parameter(run, *index)?;
+                let data_type = first.data_type();
                 // Parameters of one type that stand below one another are one array.
                 let mut values = vec![first.clone()];
                 while let [Cell::Parameter(index), others @ ..] = rest
                     && let value = parameter(run, *index)?
-                    && value.data_type() == first.data_type()
+                    && value.data_type() == data_type
                 {
                     values.push(value.clone());
                     rest = others;
                 }
-                let source = types::from_arrow(&first.data_type());
+                let source = types::from_arrow(&data_type);
                 // Text for a column of another type was sent as such by the client.
                 let source = if source.is_string() { types::UNKNOWN } else { source };
                 shape.check(column, &SourceColumn { pg: source })?;

@@ -13,17 +13,20 @@
 //! SOSP 2023): see [`shard`]. It resists scans: a page read once leaves through the small queue without pushing out the
 //! pages read often, and its frequency counters decay as the main queue turns.
 
+mod pinned;
 mod shard;
 
 use crate::budget::{MemoryBudget, Reservation};
 use crate::codec::{Page, Shared};
 use crate::ids::SegmentId;
-use crate::lookup::Tails;
+use crate::lookup::{KeyFilter, Tails};
 use crate::segment::{BlockFooter, SegmentSummary};
 use parking_lot::Mutex;
 use shard::Shard;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+pub(crate) use pinned::{Kept, Pinned};
 
 /// Shards of the cache, each behind its own lock. A power of two.
 const SHARDS: usize = 16;
@@ -50,6 +53,8 @@ pub(crate) enum Contents {
     Summary(SegmentSummary),
     /// Where the groups of keys of a block end.
     Tails(Tails),
+    /// Which keys a block does not have.
+    Filter(KeyFilter),
 }
 
 /// Something verified and in memory; pinned as long as the `Arc` around it is held outside the cache.

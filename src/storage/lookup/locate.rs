@@ -1,15 +1,19 @@
 //! Places of keys.
 
-use super::cut::columns_of;
-use super::stored::{StoredSearch, Wanted};
+use super::cut::{columns_of, keys_of};
+use super::filter::{self, KeyFilter};
+use super::stored::{SEARCHES_MAX, StoredSearch, Wanted};
 use crate::error::{Error, Result};
 use crate::key::KeyEncoder;
 use crate::layout::Layout;
 use crate::scan::{BlockRows, BlockSource, place};
+use crate::segment::{ColumnBlock, ZONE_ROWS};
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::filter;
 use arrow::row::{RowConverter, SortField};
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The place of the row with each key, of those that are not deleted; `keys` are the key's columns.
 pub(crate) fn locate(layout: &Layout, keys: &[ArrayRef]) -> Result<Vec<Option<u64>>> {
@@ -124,6 +128,11 @@ impl<'a> Search<'a> {
             candidates.extend(around.map(|block| (block as u32, rank)));
         }
         candidates.sort_unstable();
+        // A key is in one block at most. With several that may have it, it is worth knowing which have not.
+        let hashes: Vec<u64> = match candidates.len() > self.left.len() {
+            true => self.wanted.bytes.iter().map(filter::hash).collect(),
+            false => Vec::new(),
+        };
         for of_block in candidates.chunk_by(|a, b| a.0 == b.0) {
             let number = of_block[0].0 as usize;
             let keys = of_block.iter().map(|(_, rank)| self.left[*rank as usize]);
@@ -131,6 +140,11 @@ impl<'a> Search<'a> {
             let Some(block) = self.layout.block(number)?.filter(|_| !keys.is_empty()) else { continue };
             let BlockRows::Column(column_block) = &block.rows else { continue };
             let mut search = StoredSearch::new(column_block, &self.layout.table, self.encoder)?;
+            let mut keys = search.within_bounds(self.wanted, &keys);
+            if !hashes.is_empty() && keys.len() > SEARCHES_MAX {
+                let filter = column_block.key_filter(|| self.filter_of(column_block))?;
+                keys = Cow::Owned(keys.iter().copied().filter(|&key| filter.may_have(hashes[key as usize])).collect());
+            }
             search.find(self.wanted, &keys, |key, row| {
                 if is_alive(&block, row) {
                     self.found[key as usize] = Some(place(number, row));
@@ -138,6 +152,14 @@ impl<'a> Search<'a> {
             })?;
         }
         Ok(())
+    }
+
+    fn filter_of(&self, block: &Arc<ColumnBlock>) -> Result<KeyFilter> {
+        let mut filter = KeyFilter::with_capacity(block.rows());
+        for start in (0..block.rows()).step_by(ZONE_ROWS) {
+            filter.extend(&keys_of(&self.layout.table, block, start..(start + ZONE_ROWS).min(block.rows()))?);
+        }
+        Ok(filter)
     }
 
     /// Compares the keys of all rows of a block of a segment that knows no order.

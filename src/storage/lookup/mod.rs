@@ -2,6 +2,7 @@
 //!
 //! A place ([`crate::scan::place`]) is the number of a block of a layout and a row of it. To find the row of a key, the delta tree is asked
 //! first, then each block in memory, then those blocks of segments whose first and last keys have it between them ([`Fences`]).
+//! Of many keys those that a block certainly does not have are then passed over ([`KeyFilter`]).
 //! In such a block, which is sorted, the zones' smallest values leave one zone or two to search: a few keys by binary search in the
 //! encoded pages, many in the decoded zone.
 //!
@@ -12,6 +13,7 @@
 //!
 //! A key has at most one live row in a layout, so the first one found is the one.
 
+mod filter;
 mod cut;
 mod fences;
 mod locate;
@@ -23,6 +25,7 @@ mod value;
 
 pub(crate) use cut::{columns_of, cut};
 pub(crate) use fences::Fences;
+pub(crate) use filter::KeyFilter;
 pub(crate) use last::Tails;
 pub(crate) use locate::locate;
 pub(crate) use rows::rows_at;

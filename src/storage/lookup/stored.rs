@@ -13,7 +13,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 /// With no more wanted keys in a zone, they are searched for one by one.
-const SEARCHES_MAX: usize = 24;
+pub(super) const SEARCHES_MAX: usize = 24;
 
 /// Wanted keys: their columns, and their bytes.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl<'a> StoredSearch<'a> {
 
     /// Those of `keys` of which every column is within the bounds of the block: new times of many series are in none of the old blocks, though each of these has
     /// every series.
-    fn within_bounds<'k>(&self, wanted: Wanted<'_>, keys: &'k [u32]) -> Cow<'k, [u32]> {
+    pub(super) fn within_bounds<'k>(&self, wanted: Wanted<'_>, keys: &'k [u32]) -> Cow<'k, [u32]> {
         let mut left = Cow::Borrowed(keys);
         for (number, native, bounds) in &self.bounds {
             let data = wanted.columns[*number].to_data();
@@ -71,8 +71,7 @@ impl<'a> StoredSearch<'a> {
 
     /// Calls `found` with the number of each key of `keys` that is there, and its row. `keys` are numbers of wanted keys, in key order.
     pub(super) fn find(&mut self, wanted: Wanted<'_>, keys: &[u32], mut found: impl FnMut(u32, usize)) -> Result<()> {
-        let keys = self.within_bounds(wanted, keys);
-        let mut rest = keys.as_ref();
+        let mut rest = keys;
         while let Some(&key) = rest.first() {
             let rows = self.rows_around(wanted.bytes.get(key as usize))?;
             // Zones from which more keys are wanted.

@@ -10,63 +10,17 @@ use super::footer::{BlockFooter, ChunkFooter, PagePlace, TIMESTAMP_CHUNK};
 use super::record::RecordPlace;
 use crate::codec::{BoundPredicate, ColumnBuilder, Mask, Page, Shared, open_shared};
 use crate::error::{Error, Result};
-use crate::frames::{Contents, Frame, FrameKey};
-use crate::lookup::Tails;
+use crate::frames::{Contents, Frame, FrameKey, Pinned};
 use arrow::buffer::Buffer;
 use arrow::datatypes::DataType;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Most bytes read at once when pages of a chunk are missing.
 const READ_BYTES_MAX: u64 = 1 << 20;
 
 /// A block's metadata, pinned in the page cache.
-#[derive(Clone, Debug)]
-pub(crate) struct FooterRef(Arc<Frame>);
-
-impl FooterRef {
-    pub(super) fn new(frame: Arc<Frame>) -> Result<FooterRef> {
-        match frame.contents {
-            Contents::Footer(_) => Ok(FooterRef(frame)),
-            _ => Err(Error::Unsupported("a frame that is not a block footer".into())),
-        }
-    }
-}
-
-impl Deref for FooterRef {
-    type Target = BlockFooter;
-
-    fn deref(&self) -> &BlockFooter {
-        match &self.0.contents {
-            Contents::Footer(footer) => footer,
-            _ => unreachable!("checked when made"),
-        }
-    }
-}
-
-/// Where the groups of keys of a block end, pinned in the page cache.
-#[derive(Clone, Debug)]
-pub(crate) struct TailsRef(Arc<Frame>);
-
-impl TailsRef {
-    pub(super) fn new(frame: Arc<Frame>) -> Result<TailsRef> {
-        match frame.contents {
-            Contents::Tails(_) => Ok(TailsRef(frame)),
-            _ => Err(Error::Unsupported("a frame that is not the ends of groups".into())),
-        }
-    }
-}
-
-impl Deref for TailsRef {
-    type Target = Tails;
-
-    fn deref(&self) -> &Tails {
-        match &self.0.contents {
-            Contents::Tails(tails) => tails,
-            _ => unreachable!("checked when made"),
-        }
-    }
-}
+pub(crate) type FooterRef = Pinned<BlockFooter>;
 
 /// Which chunk of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

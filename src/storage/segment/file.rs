@@ -8,7 +8,7 @@
 //! A key is a count (u32) and that many values of length 1; 0 when the table has no key or its type has no order.
 
 use super::bytes::{ByteReader, ByteWriter, Malformed};
-use super::chunk::{ChunkPlace, ChunkReader, FooterRef, TailsRef};
+use super::chunk::{ChunkPlace, ChunkReader, FooterRef};
 use super::footer::BlockFooter;
 use super::record::{EDGE_BYTES, RecordPlace, SegmentFile};
 use super::summary::SegmentSummary;
@@ -17,15 +17,14 @@ use super::{BLOCK_ROWS_MAX, ZONE_ROWS};
 use crate::batch_bytes::{schema_from_bytes, schema_to_bytes};
 use crate::dead::BlockId;
 use crate::error::{Error, Result};
-use crate::frames::{Contents, Frame, FrameKey, Frames};
+use crate::frames::{Contents, FrameKey, Frames, Kept, Pinned};
 use crate::ids::{SegmentId, TableId};
 use crate::key::{EncodedKeys, KeyEncoder};
-use crate::lookup::Tails;
+use crate::lookup::{KeyFilter, Tails};
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use lightning_vfs::{OpenMode, Vfs};
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -103,15 +102,15 @@ impl Segment {
     }
 
     /// Statistics of all its rows.
-    pub(crate) fn summary(&self) -> Result<SummaryRef> {
+    pub(crate) fn summary(&self) -> Result<Pinned<SegmentSummary>> {
         let opened = self.opened()?;
         let key = FrameKey { segment: self.id, offset: opened.summary.offset };
         if let Some(frame) = self.frames.get(key) {
-            return SummaryRef::new(frame);
+            return Pinned::new(frame);
         }
         let summary = opened.read_summary()?;
         let size = summary.memory_bytes();
-        SummaryRef::new(self.frames.insert(key, Contents::Summary(summary), size))
+        Pinned::new(self.frames.insert(key, Contents::Summary(summary), size))
     }
 
     /// Drops what the cache holds of it. For segments that are about to be removed.
@@ -166,30 +165,6 @@ impl Opened {
         let bytes = self.file.record(self.summary)?;
         let summary = SegmentSummary::read(&bytes, &self.schema);
         summary.map_err(|detail| self.file.corrupt(self.summary.offset, format!("summary: {detail}")))
-    }
-}
-
-/// The statistics of a segment, pinned in the page cache.
-#[derive(Debug)]
-pub(crate) struct SummaryRef(Arc<Frame>);
-
-impl SummaryRef {
-    fn new(frame: Arc<Frame>) -> Result<SummaryRef> {
-        match frame.contents {
-            Contents::Summary(_) => Ok(SummaryRef(frame)),
-            _ => Err(Error::Unsupported("a frame that is not a summary".into())),
-        }
-    }
-}
-
-impl Deref for SummaryRef {
-    type Target = SegmentSummary;
-
-    fn deref(&self) -> &SegmentSummary {
-        match &self.0.contents {
-            Contents::Summary(summary) => summary,
-            _ => unreachable!("checked when made"),
-        }
     }
 }
 
@@ -255,16 +230,32 @@ impl ColumnBlock {
     }
 
     /// Where its groups of keys end, found by `find` on first use.
-    pub(crate) fn tails(&self, find: impl FnOnce() -> Result<Tails>) -> Result<TailsRef> {
+    pub(crate) fn tails(&self, find: impl FnOnce() -> Result<Tails>) -> Result<Pinned<Tails>> {
+        self.derived(1, || {
+            let tails = find()?;
+            let bytes = tails.memory_bytes();
+            Ok((Contents::Tails(tails), bytes))
+        })
+    }
+
+    /// Which keys it does not have, found by `find` on first use.
+    pub(crate) fn key_filter(&self, find: impl FnOnce() -> Result<KeyFilter>) -> Result<Pinned<KeyFilter>> {
+        self.derived(2, || {
+            let filter = find()?;
+            let bytes = filter.memory_bytes();
+            Ok((Contents::Filter(filter), bytes))
+        })
+    }
+
+    /// What follows from its rows, with its bytes; `number` names it, so many bytes into the block's footer, where no record begins.
+    fn derived<T: Kept>(&self, number: u64, find: impl FnOnce() -> Result<(Contents, usize)>) -> Result<Pinned<T>> {
         let place = self.segment.opened()?.blocks[self.index].footer;
-        // Inside a record nothing else begins.
-        let key = FrameKey { segment: self.segment.id, offset: place.offset + 1 };
+        let key = FrameKey { segment: self.segment.id, offset: place.offset + number };
         if let Some(frame) = self.segment.frames.get(key) {
-            return TailsRef::new(frame);
+            return Pinned::new(frame);
         }
-        let tails = find()?;
-        let bytes = tails.memory_bytes();
-        TailsRef::new(self.segment.frames.insert(key, Contents::Tails(tails), bytes))
+        let (contents, bytes) = find()?;
+        Pinned::new(self.segment.frames.insert(key, contents, bytes))
     }
 
     /// A reader of one chunk; `footer` is this block's.
