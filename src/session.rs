@@ -331,7 +331,8 @@ fn cast(number: usize, value: &Value, pg: PgType) -> Result<ScalarValue> {
     }
     let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
     value.cast_to_with_options(field.data_type(), &options).map_err(|e| {
-        Error::new(SqlState("22P02"), format!("parameter ${number} does not fit its type {}: {e}", field.data_type()))
+        let message = format!("parameter ${number} does not fit its type {}", pg.sql_name());
+        Error::new(SqlState("22P02"), message).with_detail(Error::from(e).message())
     })
 }
 
