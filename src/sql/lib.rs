@@ -49,6 +49,7 @@ pub mod unique;
 mod write;
 mod present;
 mod defaults;
+mod series;
 mod prepared;
 pub mod aggregates;
 mod copy_format;

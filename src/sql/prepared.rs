@@ -19,7 +19,7 @@ use crate::session::{Prepared, Run, Shared};
 use crate::sqlstate::{FEATURE_NOT_SUPPORTED, INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
 use crate::statements::{insert, locked, modify};
 use crate::types::{self, PgType};
-use crate::{semantics, statements};
+use crate::{semantics, series, statements};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -48,6 +48,8 @@ pub(crate) struct PreparedStatement {
     /// Names with which `schema` was last found right.
     names: Mutex<Option<Names>>,
     kept: Mutex<Option<(PlanKey, LogicalPlan)>>,
+    /// Whether planning takes the values of parameters.
+    has_series: bool,
     /// The statement as one about a single row, if it is.
     pub(crate) point: Option<PointCall>,
 }
@@ -92,6 +94,7 @@ impl PreparedStatement {
             schema: None,
             names: Mutex::default(),
             kept: Mutex::default(),
+            has_series: false,
             point: None,
         }
     }
@@ -108,9 +111,9 @@ impl PreparedStatement {
         (Some(kept_key) == key).then(|| plan.clone())
     }
 
-    /// Keeps a plan.
+    /// Keeps a plan, unless it has values of parameters in it.
     pub(crate) fn keep_plan(&self, key: Option<PlanKey>, plan: &LogicalPlan) {
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|_| !self.has_series) {
             *self.kept.lock() = Some((key, plan.clone()));
         }
     }
@@ -149,6 +152,7 @@ pub(crate) async fn prepare(run: &Run, declared: &[Option<PgType>]) -> Result<Pr
         schema,
         names: Mutex::new(Some(names)),
         kept: Mutex::default(),
+        has_series: matches!(&parsed.kind, Kind::Sql(statement) if series::has_parameters(statement)),
         point,
     })
 }
@@ -189,6 +193,17 @@ pub(crate) async fn revalidate(run: &Run, prepared: &Prepared) -> Result<()> {
     Ok(())
 }
 
+/// The statement to run: with the values of parameters that planning takes.
+pub(crate) fn with_series(run: &Run, prepared: &Prepared) -> Result<Option<Run>> {
+    let Kind::Sql(statement) = &run.parsed.kind else { return Ok(None) };
+    if !prepared.inner.has_series {
+        return Ok(None);
+    }
+    let mut statement = statement.clone();
+    series::with_values(&mut statement, prepared.parameters(), &run.parameters, run.session.zone())?;
+    Ok(Some(run.with(Arc::new(Parsed::part_of(&run.parsed, Kind::Sql(statement))))))
+}
+
 /// Whether rows of both look the same to a client.
 fn has_same_columns(told: &Schema, found: &Schema) -> bool {
     told.fields().len() == found.fields().len()
@@ -209,6 +224,12 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
         Kind::Show(name) => Ok(text(&[&crate::settings::Settings::display_name(name)])),
         Kind::ShowAll => Ok(text(&["name", "setting", "description"])),
         Kind::Copy(_) | Kind::Checkpoint | Kind::Vacuum(_) | Kind::Refresh(_) | Kind::AlterParameters(_) => Ok(None),
+        Kind::Sql(statement) if series::has_parameters(statement) => {
+            let mut statement = statement.clone();
+            series::described(&mut statement, types)?;
+            let parsed = Parsed::part_of(&run.parsed, Kind::Sql(statement));
+            Box::pin(describe(&run.with(Arc::new(parsed)), types)).await
+        }
         Kind::Sql(statement) => match statement.as_ref() {
             Sql::Query(query) if is_query(&query.body) => {
                 let context = run.session.context()?;

@@ -98,3 +98,28 @@ async fn columns_are_looked_at_within_a_transaction_too() {
     db.ok("rollback").await;
     assert_eq!(text(db.session.run_prepared(&query, Vec::new()).await.unwrap()).await.unwrap(), "1");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_series_takes_parameters() {
+    let db = Db::new();
+    let count = db.session.prepare("select g from generate_series(1, $1) g where g > $2", &[]).await.unwrap();
+    assert_eq!(count.parameters(), [types::INT4, types::INT4]);
+    assert_eq!(types::pg_type(count.schema().unwrap().field(0)), types::INT4);
+    for (end, expected) in [(3, "2\n3"), (4, "2\n3\n4"), (-4, "")] {
+        let values = vec![ScalarValue::Int32(Some(end)), ScalarValue::Int32(Some(1))];
+        let outcome = db.session.run_prepared(&count, values).await.unwrap();
+        assert_eq!(text(outcome).await.unwrap(), expected);
+    }
+    let none = vec![ScalarValue::Int32(None), ScalarValue::Int32(Some(1))];
+    assert_eq!(text(db.session.run_prepared(&count, none).await.unwrap()).await.unwrap(), "");
+    let wide = db.session.prepare("select * from generate_series($1::bigint, $2, 2)", &[]).await.unwrap();
+    assert_eq!(wide.parameters(), [types::INT8, types::INT8]);
+    let values = vec![ScalarValue::Int64(Some(-1)), ScalarValue::Int64(Some(1))];
+    assert_eq!(text(db.session.run_prepared(&wide, values).await.unwrap()).await.unwrap(), "-1\n1");
+    let times = "select * from generate_series($1, timestamptz '2024-05-07 02:00+00', $2)";
+    let times = db.session.prepare(times, &[]).await.unwrap();
+    assert_eq!(times.parameters(), [types::TIMESTAMPTZ, types::INTERVAL]);
+    db.ok("create table t (a int); prepare p as insert into t select g from generate_series(1, $1) g").await;
+    assert_eq!(db.ok("execute p (3)").await, "INSERT 0 3");
+    assert_eq!(db.ok("execute p (2)").await, "INSERT 0 2");
+}
