@@ -319,25 +319,22 @@ impl Statement<'_> {
             let message = format!("the statement takes {} parameters, {} were given", self.types.len(), values.len());
             return Err(Error::new(SqlState("08P01"), message));
         }
-        values
-            .iter()
-            .zip(&self.types)
-            .enumerate()
-            .map(|(i, (value, wanted))| cast(i + 1, value, wanted.as_ref()))
-            .collect()
+        let types = self.prepared.parameters().iter().copied().zip(self.types.iter().map(Option::as_ref));
+        values.iter().zip(types).enumerate().map(|(i, (value, types))| cast(i + 1, value, types)).collect()
     }
 }
 
 /// A parameter's value as the Arrow type of its PostgreSQL type, if that has one.
-fn cast(number: usize, value: &Value, wanted: Option<&DataType>) -> Result<ScalarValue> {
+fn cast(number: usize, value: &Value, (pg, wanted): (PgType, Option<&DataType>)) -> Result<ScalarValue> {
     let Some(wanted) = wanted.filter(|wanted| **wanted != value.data_type()) else { return Ok(value.clone()) };
     if value.is_null() {
         return ScalarValue::try_from(wanted).map_err(|e| internal(&e.to_string()));
     }
     let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
-    value
-        .cast_to_with_options(wanted, &options)
-        .map_err(|e| Error::new(SqlState("22P02"), format!("parameter ${number} does not fit its type {wanted}: {e}")))
+    value.cast_to_with_options(wanted, &options).map_err(|e| {
+        let message = format!("parameter ${number} does not fit its type {}", pg.sql_name());
+        Error::new(SqlState("22P02"), message).with_detail(Error::from(e).message())
+    })
 }
 
 /// A transaction block of a [`Session`]; everything the session can do happens inside it. Dropping it rolls back.

@@ -17,6 +17,7 @@
 //! leaves nothing behind; results are never held whole; no text makes the process die.
 
 mod error;
+mod arrow_names;
 pub mod sqlstate;
 pub mod types;
 mod type_names;
@@ -48,6 +49,7 @@ pub mod unique;
 mod write;
 mod present;
 mod defaults;
+mod series;
 mod prepared;
 pub mod aggregates;
 mod copy_format;

@@ -3,6 +3,9 @@
 //! A plan refers to tables through the storage snapshot it was made on. So the logical plan is kept together with that
 //! snapshot's timestamp and whatever else it depends on ([`PlanKey`]); an execution that finds all of it unchanged skips
 //! parsing names and planning, and any other plans anew and keeps the result.
+//!
+//! Clients were told the result's columns once, and read rows by them: an execution that finds another catalog than the one
+//! that told them looks again, and answers 0A000 when they are others now ([`revalidate`]).
 
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
@@ -12,11 +15,11 @@ use crate::point::PointCall;
 use crate::present::client_schema;
 use crate::provider::{column_type, state_for};
 use crate::semantics::quantified::is_quantified;
-use crate::session::{Prepared, Run};
-use crate::sqlstate::{INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
+use crate::session::{Prepared, Run, Shared};
+use crate::sqlstate::{FEATURE_NOT_SUPPORTED, INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
 use crate::statements::{insert, locked, modify};
 use crate::types::{self, PgType};
-use crate::{semantics, statements};
+use crate::{semantics, series, statements};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -25,11 +28,12 @@ use datafusion::logical_expr::expr::{Case, Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SetExpr, Statement as Sql, Value, Visit, Visitor};
+use lightning_catalog::Snapshot as CatalogSnapshot;
 use lightning_storage::Timestamp;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Parameters one statement may have.
 const PARAMETERS_MAX: usize = 65_535;
@@ -41,9 +45,20 @@ pub(crate) struct PreparedStatement {
     pub(crate) parsed: Option<Arc<Parsed>>,
     pub(crate) parameters: Vec<PgType>,
     pub(crate) schema: Option<SchemaRef>,
+    /// Names with which `schema` was last found right.
+    names: Mutex<Option<Names>>,
     kept: Mutex<Option<(PlanKey, LogicalPlan)>>,
+    /// Whether planning takes the values of parameters.
+    has_series: bool,
     /// The statement as one about a single row, if it is.
     pub(crate) point: Option<PointCall>,
+}
+
+/// What decides which objects the names in a session's statements are.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    catalog: Weak<CatalogSnapshot>,
+    search_path: Option<String>,
 }
 
 /// Everything a kept plan depends on.
@@ -73,7 +88,20 @@ impl PlanKey {
 impl PreparedStatement {
     /// The empty statement.
     pub(crate) fn empty() -> PreparedStatement {
-        PreparedStatement { parsed: None, parameters: Vec::new(), schema: None, kept: Mutex::new(None), point: None }
+        PreparedStatement {
+            parsed: None,
+            parameters: Vec::new(),
+            schema: None,
+            names: Mutex::default(),
+            kept: Mutex::default(),
+            has_series: false,
+            point: None,
+        }
+    }
+
+    /// Whether the result's columns are known to be right where names mean this.
+    pub(crate) fn is_described_by(&self, names: &Names) -> bool {
+        self.names.lock().as_ref().is_some_and(|known| known == names)
     }
 
     /// The kept plan, if it was made for this view of the database.
@@ -83,9 +111,9 @@ impl PreparedStatement {
         (Some(kept_key) == key).then(|| plan.clone())
     }
 
-    /// Keeps a plan.
+    /// Keeps a plan, unless it has values of parameters in it.
     pub(crate) fn keep_plan(&self, key: Option<PlanKey>, plan: &LogicalPlan) {
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|_| !self.has_series) {
             *self.kept.lock() = Some((key, plan.clone()));
         }
     }
@@ -106,6 +134,7 @@ pub(crate) async fn prepare(run: &Run, declared: &[Option<PgType>]) -> Result<Pr
         // `unknown` asks for inference, as no type does.
         *pg = pg.filter(|t| t.oid != types::UNKNOWN.oid);
     }
+    let names = Names::now(run)?;
     let schema = Box::pin(describe(run, &mut types)).await?;
     let parameters = types
         .into_iter()
@@ -117,7 +146,72 @@ pub(crate) async fn prepare(run: &Run, declared: &[Option<PgType>]) -> Result<Pr
         })
         .collect::<Result<_>>()?;
     let point = run.session.instance.templates().learn(parsed);
-    Ok(PreparedStatement { parsed: Some(Arc::clone(parsed)), parameters, schema, kept: Mutex::new(None), point })
+    Ok(PreparedStatement {
+        parsed: Some(Arc::clone(parsed)),
+        parameters,
+        schema,
+        names: Mutex::new(Some(names)),
+        kept: Mutex::default(),
+        has_series: matches!(&parsed.kind, Kind::Sql(statement) if series::has_parameters(statement)),
+        point,
+    })
+}
+
+impl Names {
+    pub(crate) fn new(session: &Shared, catalog: &Arc<CatalogSnapshot>) -> Names {
+        Names { catalog: Arc::downgrade(catalog), search_path: session.info.settings.get("search_path") }
+    }
+
+    /// Names as the next statement finds them.
+    fn now(run: &Run) -> Result<Names> {
+        Ok(Names::new(&run.session, &run.session.snapshots()?.1))
+    }
+}
+
+impl PartialEq for Names {
+    fn eq(&self, other: &Names) -> bool {
+        Weak::ptr_eq(&self.catalog, &other.catalog) && self.search_path == other.search_path
+    }
+}
+
+/// Looks whether a statement still has the columns it was prepared with. 0A000 when it has not; whatever planning it says
+/// when a table is gone.
+pub(crate) async fn revalidate(run: &Run, prepared: &Prepared) -> Result<()> {
+    let statement = &prepared.inner;
+    // Without columns there is nothing a client has been told.
+    let Some(told) = &statement.schema else { return Ok(()) };
+    let names = Names::now(run)?;
+    if statement.is_described_by(&names) {
+        return Ok(());
+    }
+    let mut types: Vec<Option<PgType>> = statement.parameters.iter().copied().map(Some).collect();
+    let found = Box::pin(describe(run, &mut types)).await?;
+    if !found.is_some_and(|found| has_same_columns(told, &found)) {
+        return Err(Error::new(FEATURE_NOT_SUPPORTED, "cached plan must not change result type"));
+    }
+    *statement.names.lock() = Some(names);
+    Ok(())
+}
+
+/// The statement to run: with the values of parameters that planning takes.
+pub(crate) fn with_series(run: &Run, prepared: &Prepared) -> Result<Option<Run>> {
+    let Kind::Sql(statement) = &run.parsed.kind else { return Ok(None) };
+    if !prepared.inner.has_series {
+        return Ok(None);
+    }
+    let mut statement = statement.clone();
+    series::with_values(&mut statement, prepared.parameters(), &run.parameters, run.session.zone())?;
+    Ok(Some(run.with(Arc::new(Parsed::part_of(&run.parsed, Kind::Sql(statement))))))
+}
+
+/// Whether rows of both look the same to a client.
+fn has_same_columns(told: &Schema, found: &Schema) -> bool {
+    told.fields().len() == found.fields().len()
+        && told.fields().iter().zip(found.fields()).all(|(told, found)| {
+            told.name() == found.name()
+                && told.data_type() == found.data_type()
+                && types::pg_type(told) == types::pg_type(found)
+        })
 }
 
 /// Result columns; fills in parameter types as they become known.
@@ -130,6 +224,12 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
         Kind::Show(name) => Ok(text(&[&crate::settings::Settings::display_name(name)])),
         Kind::ShowAll => Ok(text(&["name", "setting", "description"])),
         Kind::Copy(_) | Kind::Checkpoint | Kind::Vacuum(_) | Kind::Refresh(_) | Kind::AlterParameters(_) => Ok(None),
+        Kind::Sql(statement) if series::has_parameters(statement) => {
+            let mut statement = statement.clone();
+            series::described(&mut statement, types)?;
+            let parsed = Parsed::part_of(&run.parsed, Kind::Sql(statement));
+            Box::pin(describe(&run.with(Arc::new(parsed)), types)).await
+        }
         Kind::Sql(statement) => match statement.as_ref() {
             Sql::Query(query) if is_query(&query.body) => {
                 let context = run.session.context()?;

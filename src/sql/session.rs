@@ -190,12 +190,13 @@ impl Shared {
         self: &Arc<Self>,
         text: &str,
         point: &PointCall,
+        prepared: Option<&PreparedStatement>,
         parameters: &[ScalarValue],
     ) -> Result<Option<Outcome>> {
         if self.transactions.has_failed() {
             return Ok(None);
         }
-        let work = AssertUnwindSafe(Box::pin(point::run(self, text, point, parameters))).catch_unwind();
+        let work = AssertUnwindSafe(Box::pin(point::run(self, text, point, prepared, parameters))).catch_unwind();
         let result = work.await.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
         if let Ok(Some(_)) = &result {
             self.instance.templates().count_answered();
@@ -417,7 +418,7 @@ impl Session {
     pub fn run<'a>(&'a self, statement: &'a Statement) -> BoxFuture<'a, Result<Outcome>> {
         Box::pin(async move {
             if let Some(point) = &statement.point
-                && let Some(outcome) = self.shared.run_point(&statement.text, point, &[]).await?
+                && let Some(outcome) = self.shared.run_point(&statement.text, point, None, &[]).await?
             {
                 return Ok(outcome);
             }
@@ -478,7 +479,8 @@ impl Session {
         Box::pin(async move {
             let Some(parsed) = &prepared.inner.parsed else { return Ok(Outcome::Empty) };
             if let Some(point) = &prepared.inner.point
-                && let Some(outcome) = self.shared.run_point(&parsed.text, point, &parameters).await?
+                && let Some(outcome) =
+                    self.shared.run_point(&parsed.text, point, Some(&prepared.inner), &parameters).await?
             {
                 return Ok(outcome);
             }

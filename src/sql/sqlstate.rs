@@ -4,6 +4,7 @@
 //! those facts into PostgreSQL's states and words. DataFusion tells many of its errors apart by their text only; those
 //! texts are recognised here and nowhere else.
 
+use crate::arrow_names::{in_sql, sql_name};
 use crate::error::{Error, SqlState};
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
@@ -475,9 +476,24 @@ fn planning(text: &str) -> Error {
         || line.contains("Cannot coerce arithmetic expression")
         || line.contains("There isn't a common type to coerce")
     {
-        return Error::new(UNDEFINED_FUNCTION, format!("operator does not exist: {}", lower_first(line))).with_hint(
-            "No operator matches the given name and argument types. You might need to add explicit type casts.",
-        );
+        let operation = line
+            .split_once("comparison operation ")
+            .map(|(_, operation)| operation)
+            .or_else(|| between(line, "Cannot coerce arithmetic expression ", " to valid types"));
+        let matched = between(line, "common type to coerce ", " in LIKE expression");
+        return no_operator(&match (operation, matched) {
+            (None, Some(types)) => types.replacen(" and ", " ~~ ", 1),
+            (operation, _) => operation.unwrap_or(line).to_owned(),
+        });
+    }
+    if let Some((left, right)) =
+        between(line, "expr type ", " in InSubquery").and_then(|t| t.split_once(" can't cast to "))
+    {
+        return no_operator(&format!("{left} = {right}"));
+    }
+    if let Some(name) = between(text, "Function '", "' failed to match any signature") {
+        return Error::new(UNDEFINED_FUNCTION, format!("function {name} does not exist for these types of arguments"))
+            .with_hint("You might need to add explicit type casts.");
     }
     if let Some(error) = clause_error(line) {
         return error;
@@ -493,15 +509,15 @@ fn planning(text: &str) -> Error {
             }
         };
     }
-    if line.contains("non-boolean predicate") {
-        let found = line.rsplit(' ').next().unwrap_or("?");
-        let message = format!("argument of WHERE must be type boolean, not type {}", sql_name(found));
-        return Error::new(DATATYPE_MISMATCH, message);
-    }
-    if line.contains("requires a boolean expression, got") {
-        let found = line.rsplit(' ').next().unwrap_or("?");
-        let message = format!("argument of NOT must be type boolean, not type {}", sql_name(found));
-        return Error::new(DATATYPE_MISMATCH, message);
+    let not_boolean =
+        [("WHERE", "non-boolean predicate", " returning "), ("NOT", "requires a boolean expression", " got ")];
+    for (clause, said, before) in not_boolean {
+        if line.contains(said)
+            && let Some((_, found)) = line.rsplit_once(before)
+        {
+            let message = format!("argument of {clause} must be type boolean, not type {}", in_sql(found));
+            return Error::new(DATATYPE_MISMATCH, message);
+        }
     }
     if line.contains("Column count doesn't match") {
         return Error::new(SYNTAX_ERROR, "INSERT has more expressions than target columns");
@@ -553,8 +569,8 @@ fn clause_error(line: &str) -> Option<Error> {
     } else if lower.contains("the subquery should only return one column") {
         Error::new(SYNTAX_ERROR, "subquery must return only one column")
     } else if lower.contains("incompatible inputs for union") {
-        let first = between(line, "were of type ", ",").map_or("?", sql_name);
-        let second = between(line, "incompatible type ", " on column").map_or("?", sql_name);
+        let first = between(line, "were of type ", ",").map_or("?".into(), sql_name);
+        let second = between(line, "incompatible type ", " on column").map_or("?".into(), sql_name);
         Error::new(DATATYPE_MISMATCH, format!("UNION types {first} and {second} cannot be matched"))
     } else {
         return None;
@@ -576,11 +592,18 @@ fn grouping(line: &str) -> Error {
     )
 }
 
+/// `operation` is `left operator right`, with Arrow's names of types.
+fn no_operator(operation: &str) -> Error {
+    let message = format!("operator does not exist: {}", lower_first(operation));
+    Error::new(UNDEFINED_FUNCTION, message)
+        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+}
+
 fn no_function(text: &str) -> Error {
     let call = between(text, "given name and argument types '", "'").unwrap_or_else(|| first_line(text));
     let shown = match call.split_once('(') {
         Some((name, args)) => {
-            let named: Vec<&str> = types(args.strip_suffix(')').unwrap_or(args)).into_iter().map(sql_name).collect();
+            let named: Vec<_> = types(args.strip_suffix(')').unwrap_or(args)).into_iter().map(sql_name).collect();
             format!("{}({})", name.to_lowercase(), named.join(", "))
         }
         None => call.to_lowercase(),
@@ -599,20 +622,6 @@ fn types(list: &str) -> Vec<&str> {
     list.split(is_between).map(str::trim).collect()
 }
 
-/// The SQL name of an Arrow type as DataFusion's messages write it.
-fn sql_name(arrow: &str) -> &str {
-    match arrow.trim_matches(|c: char| !c.is_ascii_alphanumeric()) {
-        "Timestamp(ns" => "timestamp_ns",
-        a if a.starts_with("Timestamp(ns, ") => "timestamptz_ns",
-        a if a.starts_with("Timestamp(") && a.contains(", ") => "timestamp with time zone",
-        a if a.starts_with("Timestamp(") => "timestamp without time zone",
-        "Utf8" | "LargeUtf8" | "Utf8View" => "text",
-        "Binary" | "LargeBinary" | "BinaryView" => "bytea",
-        "Null" => "unknown",
-        other => arrow_type_name(other),
-    }
-}
-
 /// What evaluation says in words, in Arrow's kernels and DataFusion's functions.
 fn evaluation(text: &str) -> Error {
     let line = first_line(text);
@@ -622,6 +631,9 @@ fn evaluation(text: &str) -> Error {
     }
     if lower.contains("overflow") || lower.contains("out of range") || lower.contains("is too large to store") {
         return overflow(line);
+    }
+    if let Some((_, operation)) = line.split_once("Invalid arithmetic operation: ") {
+        return no_operator(&operation.replacen('!', "- ", 1));
     }
     if lower.contains("can't cast value")
         || lower.contains("cannot be cast")
@@ -661,24 +673,8 @@ fn evaluation(text: &str) -> Error {
 fn cannot_cast_string(line: &str) -> Option<(String, String)> {
     let value = between(line, "Cannot cast string '", "' to value of ")?;
     let target = between(line, "' to value of ", " type")?;
-    Some((value.to_owned(), arrow_type_name(target).to_owned()))
-}
-
-fn arrow_type_name(arrow: &str) -> &str {
-    match arrow {
-        "Boolean" => "boolean",
-        "Int8" | "Int16" | "UInt8" => "smallint",
-        "Int32" | "UInt16" => "integer",
-        "Int64" | "UInt32" | "UInt64" => "bigint",
-        "Float16" | "Float32" => "real",
-        "Float64" => "double precision",
-        "Date32" | "Date64" => "date",
-        a if a.starts_with("Time32") || a.starts_with("Time64") => "time",
-        a if a.starts_with("Timestamp") => "timestamp",
-        a if a.starts_with("Interval") => "interval",
-        a if a.starts_with("Decimal") => "numeric",
-        other => other,
-    }
+    // In this one message PostgreSQL leaves out what most times are.
+    Some((value.to_owned(), sql_name(target).replace(" without time zone", "")))
 }
 
 /// `invalid input syntax for type …` with the state PostgreSQL gives it.
@@ -711,14 +707,15 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or("")
 }
 
-/// Messages begin in lower case, unless the first word is an identifier or an abbreviation.
+/// Messages have SQL's names of types, and begin in lower case unless the first word is an identifier or an abbreviation.
 fn lower_first(text: &str) -> String {
+    let text = in_sql(text);
     let mut chars = text.chars();
     match (chars.next(), chars.clone().next()) {
         (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
             first.to_lowercase().chain(chars).collect()
         }
-        _ => text.to_owned(),
+        _ => text,
     }
 }
 

@@ -132,6 +132,21 @@ fn parameters_take_the_types_of_their_places() {
 }
 
 #[test]
+fn statements_keep_the_columns_they_told() {
+    let session = memory().connect().unwrap();
+    block_on(async {
+        session.execute("create table t (a bigint); insert into t values (1)").await.unwrap();
+        let query = session.prepare("select a from t").await.unwrap();
+        session.execute("drop table t; create table t (a bigint); insert into t values (2)").await.unwrap();
+        let rows = query.query(&[]).await.unwrap().collect().await.unwrap();
+        assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), 2);
+        session.execute("drop table t; create table t (a text)").await.unwrap();
+        assert_eq!(state(&query.query(&[]).await.unwrap_err()), "0A000");
+        assert_eq!(state(&query.execute(&[]).await.unwrap_err()), "0A000");
+    });
+}
+
+#[test]
 fn transactions_commit_or_vanish() {
     let database = memory();
     let mut session = database.connect().unwrap();

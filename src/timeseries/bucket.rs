@@ -7,18 +7,24 @@
 //! instant has, so that its two hours stay apart, as `date_trunc` does.
 //!
 //! What must hold: `start(t) <= t < next(start(t))` for every instant, but for those whose local time happens twice: they
-//! belong to the bucket their local time names, which begins when PostgreSQL says that time is, at its second pass.
+//! belong to the bucket their local time names, which begins when PostgreSQL says that time is, at its second pass. A bucket
+//! that begins at a local time that is skipped begins when PostgreSQL says that is as well, perhaps after its first instant.
 //!
 //! Everything is computed in microseconds, which reach farther than nanoseconds; [`NanoBucketing`] puts nanoseconds into such buckets.
 
 use arrow::array::timezone::Tz;
 use arrow::datatypes::IntervalMonthDayNano;
 use lightning_sql::sqlstate::{DATETIME_FIELD_OVERFLOW, INVALID_PARAMETER_VALUE};
-use lightning_sql::text::calendar::{Civil, MICROS_PER_DAY};
+use lightning_sql::text::calendar::{Civil, FIRST_DAY, MICROS_PER_DAY};
 use lightning_sql::text::{datetime, nanos};
 use lightning_sql::{Error, Result};
+use std::ops::Range;
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
+/// The first time stamp.
+const FIRST: i64 = FIRST_DAY * MICROS_PER_DAY;
+/// Clocks that are changed stay so for longer than this: four days at least, in Freetown in 1939.
+const STEADY: i64 = 6 * MICROS_PER_HOUR;
 
 /// 2000-01-01, from which buckets of months count.
 const MONTH_ORIGIN: i64 = 946_684_800_000_000;
@@ -107,10 +113,36 @@ impl Bucketing {
 
     /// Where the bucket of an instant begins; `None` beyond the range of time stamps.
     pub(crate) fn start(&self, instant: i64) -> Option<i64> {
-        let Some(zone) = self.zone else { return self.local_start(instant) };
-        let local = datetime::to_local(instant, zone);
-        let start = self.local_start(local)?;
-        if self.keeps_offset { start.checked_sub(local - instant) } else { datetime::to_utc(start, zone) }
+        let start = match self.zone {
+            None => self.local_start(instant)?,
+            Some(zone) => {
+                let local = datetime::to_local(instant, zone);
+                let start = self.local_start(local)?;
+                if self.keeps_offset { start.checked_sub(local - instant)? } else { datetime::to_utc(start, zone)? }
+            }
+        };
+        (start >= FIRST).then_some(start)
+    }
+
+    /// Instants around one, with it, that are in its bucket; `None` near clock changes and the ends of the range.
+    ///
+    /// Near a change [`Bucketing::start`] and [`Bucketing::next`] do not say it: of hours after a change by half an hour,
+    /// and of local times that happen twice, some lie before the start of their bucket, within another.
+    pub(crate) fn neighbours(&self, instant: i64) -> Option<Range<i64>> {
+        let Some(zone) = self.zone else {
+            let start = self.local_start(instant)?;
+            return Some(start..self.local_next(start)?);
+        };
+        let first = instant.div_euclid(STEADY).checked_mul(STEADY)?;
+        let end = first.checked_add(STEADY)?;
+        let offset = |at: i64| datetime::to_local(at, zone) - at;
+        let passed = offset(instant);
+        if offset(first) != passed || offset(end - 1) != passed {
+            return None;
+        }
+        let start = self.local_start(instant.checked_add(passed)?)?;
+        let next = self.local_next(start)?;
+        Some(first.max(start.checked_sub(passed)?)..end.min(next.checked_sub(passed)?))
     }
 
     /// Where the bucket after the one that begins at `start` begins.
@@ -122,17 +154,33 @@ impl Bucketing {
                 // Where clocks move by half an hour, the hours after it begin elsewhere.
                 Some(self.start(next).filter(|begin| *begin > start).unwrap_or(next))
             }
-            (Some(zone), _) => {
-                let mut local = self.local_start(datetime::to_local(start, zone))?;
-                // A bucket whose whole local time is skipped begins where the next one does.
-                loop {
-                    local = self.local_next(local)?;
-                    let next = datetime::to_utc(local, zone)?;
-                    if next > start {
-                        return Some(next);
-                    }
+            (Some(zone), _) => self.next_local(start, zone),
+        }
+    }
+
+    /// Where the next bucket of local time begins.
+    ///
+    /// A local time that is skipped becomes an instant that is as long after the change as the time is after what was
+    /// skipped first. So of the buckets that begin at such times the last one, which has instants, may begin after others
+    /// that follow it, and those before it have none.
+    fn next_local(&self, start: i64, zone: Tz) -> Option<i64> {
+        let exists = |local| datetime::to_utc(local, zone).is_some_and(|at| datetime::to_local(at, zone) == local);
+        let offset = |at: i64| datetime::to_local(at, zone) - at;
+        let skipped = (offset(start) - offset(start.checked_sub(MICROS_PER_DAY)?)).max(0);
+        let back = if offset(start - skipped) == offset(start) { 0 } else { skipped };
+        let mut local = self.local_start(datetime::to_local(start, zone) - back)?;
+        let mut of_skipped: Option<i64> = None;
+        loop {
+            let (begin, next) = (datetime::to_utc(local, zone)?, self.local_next(local)?);
+            if begin > start {
+                if exists(local) {
+                    return Some(of_skipped.map_or(begin, |earlier| earlier.min(begin)));
+                }
+                if exists(next - 1) {
+                    of_skipped = Some(begin);
                 }
             }
+            local = next;
         }
     }
 
@@ -185,6 +233,13 @@ impl NanoBucketing {
         let (micros, rest) = nanos::split(instant);
         let micros = if rest < self.phase { micros - 1 } else { micros };
         nanos::join(self.micros.start(micros)?, self.phase)
+    }
+
+    /// As [`Bucketing::neighbours`].
+    pub(crate) fn neighbours(&self, instant: i64) -> Option<Range<i64>> {
+        let (micros, rest) = nanos::split(instant);
+        let Range { start, end } = self.micros.neighbours(if rest < self.phase { micros - 1 } else { micros })?;
+        Some(nanos::join(start, self.phase)?..nanos::join(end, self.phase)?)
     }
 
     /// Where the bucket after the one that begins at `start` begins.
@@ -274,6 +329,80 @@ mod tests {
             let found: std::collections::BTreeSet<i64> = all.take_while(|start| *start < at(to)).collect();
             assert_eq!(found, expected, "{from}");
         }
+    }
+
+    #[test]
+    fn buckets_follow_each_other_where_clocks_change() {
+        let cases = [
+            ("Australia/Lord_Howe", ["2024-04-06 00:00", "2024-10-05 00:00"]),
+            ("Europe/Berlin", ["2024-03-30 12:00", "2024-10-26 12:00"]),
+            ("America/Havana", ["2024-03-09 12:00", "2024-11-02 12:00"]),
+            ("Asia/Pyongyang", ["2015-08-14 00:00", "2018-05-04 00:00"]),
+        ];
+        let widths =
+            ["7 minutes", "20 minutes", "25 minutes", "45 minutes", "1 hour", "90 minutes", "5 hours", "1 day"];
+        for (zone, days) in cases {
+            for (length, origin) in
+                widths.iter().flat_map(|length| [(*length, "2000-01-03"), (*length, "2000-01-03 00:10")])
+            {
+                let tz = datetime::zone(zone).unwrap();
+                let buckets = Bucketing::new(width(length), Some(at(origin)), None, Some(tz)).unwrap();
+                for (from, to) in days.map(|day| (at(day), at(day) + 3 * MICROS_PER_DAY / 2)) {
+                    let first = buckets.start(from).unwrap();
+                    let starts = (from..to).step_by(60_000_000).map(|instant| buckets.start(instant).unwrap());
+                    let last = buckets.start(to).unwrap();
+                    let expected: std::collections::BTreeSet<i64> = starts.filter(|start| *start < last).collect();
+                    let all = std::iter::successors(Some(first), |start| buckets.next(*start));
+                    let found: Vec<i64> = all.take_while(|start| *start < last).collect();
+                    assert_eq!(found, expected.into_iter().collect::<Vec<i64>>(), "{zone} {length} {origin} {from}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_are_in_one_bucket_also_where_clocks_change() {
+        let mut random = fastrand::Rng::with_seed(13);
+        let zones = [
+            "Australia/Lord_Howe",
+            "Asia/Pyongyang",
+            "Europe/Berlin",
+            "America/St_Johns",
+            "Africa/Casablanca",
+            "Pacific/Apia",
+        ];
+        for zone in zones {
+            let tz = datetime::zone(zone).unwrap();
+            let offset = |at: i64| datetime::to_local(at, tz) - at;
+            let days = (at("2010-01-01")..at("2020-01-01")).step_by(MICROS_PER_DAY as usize);
+            let changes: Vec<i64> = days.filter(|day| offset(*day) != offset(*day + MICROS_PER_DAY)).collect();
+            assert!(changes.len() > 1, "{zone}");
+            for length in ["20 minutes", "1 hour", "90 minutes", "2 hours", "7 hours", "1 day", "1 week", "1 month"] {
+                let buckets = bucketing(length, Some(zone));
+                let mut known = 0;
+                for _ in 0..200 {
+                    let change = changes[random.usize(0..changes.len())];
+                    let instant = change + random.i64(-MICROS_PER_DAY..2 * MICROS_PER_DAY);
+                    let Some(neighbours) = buckets.neighbours(instant) else { continue };
+                    assert!(neighbours.contains(&instant), "{zone} {length} {instant}");
+                    known += 1;
+                    let ends = [neighbours.start, neighbours.end - 1, random.i64(neighbours.clone())];
+                    for other in ends {
+                        assert_eq!(buckets.start(other), buckets.start(instant), "{zone} {length} {instant} {other}");
+                    }
+                }
+                assert!(known > 50, "{zone} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_bucket_begins_before_the_first_time_stamp() {
+        let first = Civil { year: -4713, month: 11, day: 24 }.days() * MICROS_PER_DAY;
+        let years = bucketing("1 year", None);
+        assert_eq!(bucketing("1 day", None).start(first), Some(first));
+        assert_eq!(years.start(first + MICROS_PER_DAY), None);
+        assert_eq!(years.start(first + 40 * MICROS_PER_DAY), Some(first + 38 * MICROS_PER_DAY));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use lightning_sql::sqlstate::{DATETIME_FIELD_OVERFLOW, FEATURE_NOT_SUPPORTED, UNDEFINED_FUNCTION};
-use lightning_sql::text::{datetime, interval};
+use lightning_sql::text::interval;
 use lightning_sql::{Error, types};
 
 /// The function's name.
@@ -115,10 +115,9 @@ impl ScalarUDFImpl for DateBin {
             let origin = match origin.first().map(|origin| scalar_at(origin, row)).transpose()? {
                 None => Some(EPOCH),
                 Some(value) => match value.try_as_str().flatten() {
-                    // Local time that a text names is that of the source.
-                    Some(text) if !kind.is_instant() => Some(Origin::read(text, datetime::utc()).map_err(external)?),
+                    Some(text) if !kind.is_instant() => Some(Origin::read_local(text).map_err(external)?),
                     Some(text) => Some(Origin::read(text, zone).map_err(external)?),
-                    None => Origin::of(&value),
+                    None => Origin::of(&value).map_err(external)?,
                 },
             };
             let Some(origin) = origin else { return Ok(None) };

@@ -83,7 +83,7 @@ impl Extension for TimeSeries {
     }
 
     fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-        vec![Arc::new(last_rows::LastRows)]
+        vec![Arc::new(last_rows::LastRows), Arc::new(gapfill::limit::LimitGroups)]
     }
 
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {

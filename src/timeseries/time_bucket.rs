@@ -13,13 +13,16 @@ use arrow::array::{
 };
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit};
+use arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use lightning_sql::sqlstate::{DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE, NUMERIC_VALUE_OUT_OF_RANGE};
 use lightning_sql::text::calendar::MICROS_PER_DAY;
 use lightning_sql::text::{datetime, interval, nanos};
 use lightning_sql::types;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The function's name.
@@ -87,7 +90,8 @@ impl Kind {
     pub(crate) fn numbers(self, column: &ArrayRef) -> Result<Int64Array> {
         let column = cast(column, &self.arrow())?;
         if let Some(days) = column.as_primitive_opt::<Date32Type>() {
-            return Ok(days.unary(|day| i64::from(day) * MICROS_PER_DAY));
+            let micros = |day| micros_of_day(day).ok_or_else(|| ArrowError::ExternalError(Box::new(out_of_range())));
+            return Ok(days.try_unary(micros)?);
         }
         Ok(cast(&column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
     }
@@ -109,6 +113,11 @@ impl Kind {
             }
         }
     }
+}
+
+/// Where a day begins in microseconds, which do not reach as far as dates do.
+fn micros_of_day(day: i32) -> Option<i64> {
+    i64::from(day).checked_mul(MICROS_PER_DAY)
 }
 
 /// Whether values of a type are texts.
@@ -139,15 +148,24 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The time a value is; `None` for other values, and NULL.
-    pub(crate) fn of(value: &ScalarValue) -> Option<Origin> {
+    /// The time a value is; `None` for other values, and NULL. 22008 for a date beyond all time stamps.
+    pub(crate) fn of(value: &ScalarValue) -> lightning_sql::Result<Option<Origin>> {
         let origin = |(micros, rest), is_instant| Some(Origin { micros, rest, is_instant });
-        match value {
+        Ok(match value {
             ScalarValue::TimestampMicrosecond(Some(at), zone) => origin((*at, 0), zone.is_some()),
             ScalarValue::TimestampNanosecond(Some(at), zone) => origin(nanos::split(*at), zone.is_some()),
-            ScalarValue::Date32(Some(day)) => origin((i64::from(*day) * MICROS_PER_DAY, 0), false),
+            ScalarValue::Date32(Some(day)) => origin((micros_of_day(*day).ok_or_else(out_of_range)?, 0), false),
             _ => None,
-        }
+        })
+    }
+
+    /// The local time a text names, whatever zone it has.
+    pub(crate) fn read_local(text: &str) -> lightning_sql::Result<Origin> {
+        let (micros, rest) = match datetime::timestamp_ns(text) {
+            Ok(at) => nanos::split(at),
+            Err(_) => (datetime::timestamp(text)?, 0),
+        };
+        Ok(Origin { micros, rest, is_instant: false })
     }
 
     /// The instant a text names, with as many digits as it has.
@@ -197,7 +215,7 @@ impl Buckets {
             (false, 0) => Ok(Buckets::Time(micros)),
             (false, _) => {
                 let message = "the origin of buckets of microseconds cannot have nanoseconds";
-                Err(lightning_sql::Error::new(lightning_sql::sqlstate::INVALID_PARAMETER_VALUE, message))
+                Err(lightning_sql::Error::new(INVALID_PARAMETER_VALUE, message))
             }
         }
     }
@@ -207,7 +225,31 @@ impl Buckets {
         match self {
             Buckets::Time(bucketing) => bucketing.start(value),
             Buckets::Nanos(bucketing) => bucketing.start(value),
-            Buckets::Integer { length, shift } => value.checked_sub(value.checked_sub(*shift)?.rem_euclid(*length)),
+            Buckets::Integer { length, shift } => {
+                // Remainders, since the distance between the two may be more than an integer holds.
+                let since = value.rem_euclid(*length) - shift.rem_euclid(*length);
+                value.checked_sub(since.rem_euclid(*length))
+            }
+        }
+    }
+
+    /// Values around one, with it, that are in its bucket, as far as is known.
+    fn neighbours(&self, value: i64) -> Option<Range<i64>> {
+        match self {
+            Buckets::Time(bucketing) => bucketing.neighbours(value),
+            Buckets::Nanos(bucketing) => bucketing.neighbours(value),
+            Buckets::Integer { .. } => {
+                let start = self.start(value)?;
+                Some(start..self.next(start)?)
+            }
+        }
+    }
+
+    /// What is said of a value whose bucket begins beyond the range.
+    pub(crate) fn out_of_range(&self) -> lightning_sql::Error {
+        match self {
+            Buckets::Time(_) | Buckets::Nanos(_) => out_of_range(),
+            Buckets::Integer { .. } => lightning_sql::Error::new(NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range"),
         }
     }
 
@@ -252,7 +294,7 @@ impl Given {
             other => {
                 if let Some(Some(text)) = other.try_as_str() {
                     self.take_text(text, zone)?;
-                } else if let Some(origin) = Origin::of(other) {
+                } else if let Some(origin) = Origin::of(other)? {
                     self.origin = Some(origin);
                 }
             }
@@ -282,7 +324,7 @@ impl Given {
         if kind == Kind::Integer {
             let Some(length) = self.length else {
                 let message = "buckets of integers have a width that is an integer";
-                return Err(lightning_sql::Error::new(lightning_sql::sqlstate::DATATYPE_MISMATCH, message));
+                return Err(lightning_sql::Error::new(DATATYPE_MISMATCH, message));
             };
             return match length {
                 ..=0 => Err(not_positive()),
@@ -291,7 +333,7 @@ impl Given {
         }
         let Some(width) = self.width else {
             let message = "buckets of time have a width that is an interval";
-            return Err(lightning_sql::Error::new(lightning_sql::sqlstate::DATATYPE_MISMATCH, message));
+            return Err(lightning_sql::Error::new(DATATYPE_MISMATCH, message));
         };
         Buckets::of_time(kind, Width::of(width)?, self.origin, self.offset, self.zone)
     }
@@ -307,22 +349,21 @@ pub(crate) fn session_zone(options: &ConfigOptions) -> Tz {
 ///
 /// Neighbours are mostly in one bucket, so the last one is tried first.
 fn starts(buckets: &Buckets, values: &Int64Array) -> Result<Vec<Option<i64>>> {
-    let mut last: Option<(i64, i64)> = None;
+    let mut last: Option<(Range<i64>, i64)> = None;
     let mut starts = Vec::with_capacity(values.len());
     for value in values {
         let Some(value) = value else {
             starts.push(None);
             continue;
         };
-        if let Some((start, next)) = last
-            && (start..next).contains(&value)
+        if let Some((neighbours, start)) = &last
+            && neighbours.contains(&value)
         {
-            starts.push(Some(start));
+            starts.push(Some(*start));
             continue;
         }
-        let start = buckets.start(value).ok_or_else(|| external(out_of_range()))?;
-        // A doubled hour has local times that were before: it stays out of the short way.
-        last = buckets.next(start).filter(|next| (start..*next).contains(&value)).map(|next| (start, next));
+        let start = buckets.start(value).ok_or_else(|| external(buckets.out_of_range()))?;
+        last = buckets.neighbours(value).map(|neighbours| (neighbours, start));
         starts.push(Some(start));
     }
     Ok(starts)

@@ -69,12 +69,13 @@ pub(crate) fn of(factor: &TableFactor, scope: &Scope<'_>, withs: &Withs) -> Resu
     Ok(TimeColumn { table: alias(factor), ..found })
 }
 
-/// The name of a table that is not there. System tables, which are no relations here, have several parts or begin with `pg_`.
+/// The name of a table that is not there. System tables are no relations here.
 fn missing<'a>(factor: &'a TableFactor, scope: &Scope<'_>, withs: &Withs) -> Option<&'a ObjectName> {
     let TableFactor::Table { name, args: None, .. } = factor else { return None };
     let is_known = with_query(name, withs).is_some() || scope.relation(name).is_some();
-    let is_system = name.0.len() > 1
-        || name.0.iter().any(|part| part.as_ident().is_some_and(|part| folded(part).starts_with("pg_")));
+    let is_system = name.0.iter().filter_map(|part| part.as_ident()).map(folded).any(|part| {
+        part.starts_with("pg_") || (name.0.len() > 1 && matches!(part.as_str(), "information_schema" | "lightning"))
+    });
     (!is_known && !is_system).then_some(name)
 }
 

@@ -236,7 +236,8 @@ fn no_binary_form() -> Error {
 }
 
 fn unencodable(data_type: &DataType) -> Error {
-    Error::new(SqlState("0A000"), format!("values of type {data_type} cannot be sent to the client"))
+    let name = crate::arrow_names::in_sql(&data_type.to_string());
+    Error::new(SqlState("0A000"), format!("values of type {name} cannot be sent to the client"))
 }
 
 fn of<T: ArrowPrimitiveType>(

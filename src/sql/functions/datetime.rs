@@ -6,7 +6,7 @@ use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::nanos;
 use arrow::datatypes::IntervalMonthDayNano;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 
 use Type::{Bool, Date, Float8, Int8, Numeric, Text, Time, Timestamp, TimestampNs, Timestamptz, TimestamptzNs};
 
@@ -50,16 +50,25 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             }))
         },
     ),
+    Definition::new("lightning_date_in", &[(&[Text], Date)], |_, args| {
+        crate::text::datetime::date(text(&args[0])).map(Datum::Date).map_err(external)
+    }),
+    Definition::new("lightning_timestamp_in", &[(&[Text], Timestamp)], |_, args| {
+        crate::text::datetime::timestamp(text(&args[0])).map(Datum::Moment).map_err(external)
+    }),
+    Definition::new("lightning_timestamp_ns_in", &[(&[Text], TimestampNs)], |_, args| {
+        crate::text::datetime::timestamp_ns(text(&args[0]))
+            .map(|nanos| Datum::Nanos { nanos, is_instant: false })
+            .map_err(external)
+    }),
     Definition::new("lightning_timestamptz_in", &[(&[Text], Timestamptz)], |context, args| {
-        crate::text::datetime::timestamptz(text(&args[0]), zone(context)?)
-            .map(Datum::Moment)
-            .map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
+        crate::text::datetime::timestamptz(text(&args[0]), zone(context)?).map(Datum::Moment).map_err(external)
     })
     .stable(),
     Definition::new("lightning_timestamptz_ns_in", &[(&[Text], TimestamptzNs)], |context, args| {
         crate::text::datetime::timestamptz_ns(text(&args[0]), zone(context)?)
             .map(|nanos| Datum::Nanos { nanos, is_instant: true })
-            .map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
+            .map_err(external)
     })
     .stable(),
     Definition::new("epoch_ns", &[(&[TimestampNs], Int8), (&[TimestamptzNs], Int8)], |_, args| {
@@ -72,7 +81,7 @@ pub(super) const FUNCTIONS: &[Definition] = &[
         let nanos = int(&args[0]);
         match nanos::is_time(nanos) {
             true => Ok(Datum::Nanos { nanos, is_instant: false }),
-            false => Err(datafusion::common::DataFusionError::External(Box::new(nanos::out_of_range()))),
+            false => Err(external(nanos::out_of_range())),
         }
     }),
     Definition::new("justify_days", &[(&[Type::Interval], Type::Interval)], |_, args| {
@@ -101,6 +110,10 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     }),
     Definition::new("to_timestamp", &[(&[Float8], Timestamptz), (&[Text, Text], Timestamptz)], to_timestamp).stable(),
 ];
+
+fn external(e: crate::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(e))
+}
 
 const MAKE_INTERVAL: &[(&[Type], Type)] = &[
     (&[], Type::Interval),
@@ -222,7 +235,7 @@ fn make_interval(_: &Context, args: &[Datum]) -> Result<Datum> {
 }
 
 fn zone(context: &Context) -> Result<arrow::array::timezone::Tz> {
-    crate::text::datetime::zone(&context.zone).map_err(|e| datafusion::common::DataFusionError::External(Box::new(e)))
+    crate::text::datetime::zone(&context.zone).map_err(external)
 }
 
 fn to_timestamp(context: &Context, args: &[Datum]) -> Result<Datum> {

@@ -4,8 +4,10 @@
 //! Steps of time stamps with time zone are counted on the calendar of the session's zone; dates become such time stamps, as
 //! in PostgreSQL.
 
+use crate::sqlstate::{INVALID_PARAMETER_VALUE, UNDEFINED_FUNCTION, invalid_input};
 use crate::text::calendar::MICROS_PER_DAY;
 use crate::text::{datetime, interval, nanos};
+use crate::types;
 use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
@@ -110,15 +112,99 @@ fn step(expr: &Expr) -> Result<Expr> {
     })
 }
 
+/// Arguments of a series of integers as DataFusion wants them.
+fn integers(args: &[Expr]) -> Result<Vec<Expr>> {
+    let integer = |arg: &Expr| {
+        let value = match literal(arg).ok_or_else(|| not_constant(arg))? {
+            ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+                let value = text.trim().parse::<i64>();
+                ScalarValue::Int64(Some(value.map_err(|_| external(invalid_input("integer", text)))?))
+            }
+            value if value.is_null() => ScalarValue::Null,
+            value if value.data_type().is_integer() => value.cast_to(&DataType::Int64)?,
+            _ => return Err(undefined(args)),
+        };
+        Ok(Expr::Literal(value, None))
+    };
+    let integers = args.iter().map(integer).collect::<Result<Vec<_>>>()?;
+    match integers.as_slice() {
+        [_, _, Expr::Literal(ScalarValue::Int64(Some(0)), _)] => Err(no_step()),
+        _ => Ok(integers),
+    }
+}
+
+/// Refuses what is no series of time stamps.
+fn check_moments(args: &[Expr]) -> Result<()> {
+    let [start, end, step] = args else { return Err(undefined(args)) };
+    let is_open =
+        |value: &ScalarValue| value.is_null() || matches!(value, ScalarValue::Utf8(_) | ScalarValue::Utf8View(_));
+    let value = |arg| literal(arg).ok_or_else(|| not_constant(arg));
+    let is_moment = |value: &ScalarValue| matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32);
+    let is_interval = |value: &ScalarValue| matches!(value.data_type(), DataType::Interval(_));
+    for bound in [value(start)?, value(end)?] {
+        if !(is_open(bound) || is_moment(bound)) {
+            return Err(undefined(args));
+        }
+    }
+    let step = value(step)?;
+    if is_open(step) || is_interval(step) { Ok(()) } else { Err(undefined(args)) }
+}
+
+/// What is said of an argument that is no constant. A text that could not be read is one, and says what is wrong with it.
+fn not_constant(arg: &Expr) -> DataFusionError {
+    if let Expr::ScalarFunction(call) = arg
+        && let [Expr::Literal(text, _)] = call.args.as_slice()
+        && let Some(text) = text.try_as_str().flatten()
+    {
+        let utc = datetime::utc();
+        let unreadable = match call.func.name() {
+            "lightning_date_in" => datetime::date(text).err(),
+            "lightning_timestamp_in" => datetime::timestamp(text).err(),
+            "lightning_timestamp_ns_in" => datetime::timestamp_ns(text).err(),
+            "lightning_timestamptz_in" => datetime::timestamptz(text, utc).err(),
+            "lightning_timestamptz_ns_in" => datetime::timestamptz_ns(text, utc).err(),
+            _ => None,
+        };
+        if let Some(e) = unreadable {
+            return external(e);
+        }
+    }
+    external(crate::Error::unsupported("generate_series in FROM with arguments that are not constants"))
+}
+
+fn no_step() -> DataFusionError {
+    external(crate::Error::new(INVALID_PARAMETER_VALUE, "step size cannot equal zero"))
+}
+
+fn undefined(args: &[Expr]) -> DataFusionError {
+    let name = |arg: &Expr| match literal(arg) {
+        None | Some(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::Null) => types::UNKNOWN.base_name(),
+        Some(ScalarValue::Int64(Some(value))) if i32::try_from(*value).is_ok() => types::INT4.base_name(),
+        Some(value) => types::from_arrow(&value.data_type()).base_name(),
+    };
+    let names: Vec<String> = args.iter().map(name).collect();
+    let message = format!("function generate_series({}) does not exist", names.join(", "));
+    let hint = "It takes two integers and perhaps a step, or two time stamps and an interval.";
+    external(crate::Error::new(UNDEFINED_FUNCTION, message).with_hint(hint))
+}
+
 impl TableFunctionImpl for GenerateSeries {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
-        let (Some(over), [start, end, step_size]) = (over(args.exprs()), args.exprs()) else {
-            return self.inner.call_with_args(args);
+        let Some(over) = over(args.exprs()) else {
+            let exprs = integers(args.exprs())?;
+            return self.inner.call_with_args(TableFunctionArgs::new(&exprs, args.session()));
         };
+        check_moments(args.exprs())?;
+        let [start, end, step_size] = args.exprs() else { return Err(undefined(args.exprs())) };
         let zone_name = args.session().config_options().execution.time_zone.clone();
         let zone_name: Arc<str> = zone_name.unwrap_or_else(|| "UTC".to_owned()).into();
         let zone = datetime::zone(&zone_name).unwrap_or_else(|_| datetime::utc());
         let exprs = [bound(start, over, zone, &zone_name)?, bound(end, over, zone, &zone_name)?, step(step_size)?];
+        if let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(step)), _) = &exprs[2]
+            && (step.months, step.days, step.nanoseconds) == (0, 0, 0)
+        {
+            return Err(no_step());
+        }
         let series = self.inner.call_with_args(TableFunctionArgs::new(&exprs, args.session()))?;
         Ok(if over.is_nanos { series } else { Arc::new(InMicros::new(series)) })
     }

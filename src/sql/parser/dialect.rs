@@ -1,14 +1,19 @@
-//! PostgreSQL's dialect without the one switch that makes sqlparser exponential, and with `* EXCLUDE`.
+//! PostgreSQL's dialect without the one switch that makes sqlparser exponential, with `* EXCLUDE` and literals of our own types.
 //!
 //! To see whether an argument is named by an expression (`f(a || b => 1)`), sqlparser's PostgreSQL dialect parses every
 //! function argument twice, so that nested calls take time exponential in their depth. PostgreSQL itself allows only plain
 //! names there, which the other way of reading arguments handles with one look ahead.
 
 use super::reserved::RESERVED;
+use datafusion::sql::sqlparser::ast::{Expr, TypedString};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
 use std::any::TypeId;
+
+/// Types that PostgreSQL does not have.
+const TYPES: [&str; 2] = ["timestamp_ns", "timestamptz_ns"];
 
 /// [`PostgreSqlDialect`] with arguments named by plain identifiers only.
 #[derive(Debug)]
@@ -77,6 +82,18 @@ impl Dialect for LightningDialect {
     // `SELECT * EXCLUDE (column)`: nothing in PostgreSQL's grammar stands there.
     fn supports_select_wildcard_exclude(&self) -> bool {
         true
+    }
+
+    // `timestamp_ns '…'`: sqlparser reads such literals of the types it knows.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let is_ours = |token: &Token| matches!(token, Token::Word(word) if word.quote_style.is_none() && TYPES.iter().any(|name| word.value.eq_ignore_ascii_case(name)));
+        let is_literal = is_ours(&parser.peek_token_ref().token)
+            && matches!(parser.peek_nth_token_ref(1).token, Token::SingleQuotedString(_));
+        is_literal.then(|| {
+            let data_type = parser.parse_data_type()?;
+            let value = parser.parse_value()?;
+            Ok(Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false }))
+        })
     }
 
     as_postgresql!(

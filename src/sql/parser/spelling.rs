@@ -136,7 +136,7 @@ pub(crate) fn frame(window: &mut ast::WindowSpec) -> Result<()> {
 }
 
 /// The arguments of functions in FROM are computed while the plan is made, with DataFusion's casts: they know neither the
-/// session's zone nor every interval.
+/// session's zone nor every spelling of times and intervals.
 pub(crate) fn table_function_argument(expr: &mut Expr) {
     if let Expr::Cast { expr: inner, data_type: DataType::Interval { .. }, .. } = expr
         && string(inner).is_some()
@@ -145,10 +145,16 @@ pub(crate) fn table_function_argument(expr: &mut Expr) {
         return;
     }
     let _ = ast::visit_expressions_mut(expr, |part| {
-        let read = |data_type: &DataType| match sql_type(data_type) {
-            Ok(pg) if pg.oid == types::TIMESTAMPTZ.oid => Some("lightning_timestamptz_in"),
-            Ok(pg) if pg.oid == types::TIMESTAMPTZ_NS.oid => Some("lightning_timestamptz_ns_in"),
-            _ => None,
+        let read = |data_type: &DataType| {
+            let readers = [
+                (types::DATE, "lightning_date_in"),
+                (types::TIMESTAMP, "lightning_timestamp_in"),
+                (types::TIMESTAMP_NS, "lightning_timestamp_ns_in"),
+                (types::TIMESTAMPTZ, "lightning_timestamptz_in"),
+                (types::TIMESTAMPTZ_NS, "lightning_timestamptz_ns_in"),
+            ];
+            let wanted = sql_type(data_type).ok()?;
+            readers.iter().find(|(pg, _)| pg.oid == wanted.oid).map(|(_, reader)| *reader)
         };
         let text = match part {
             Expr::Cast { expr, data_type, .. } => read(data_type).zip(string(expr).map(str::to_owned)),

@@ -6,6 +6,7 @@ use super::template::{Action, Template};
 use crate::error::{Error, Result};
 use crate::locking::Patience;
 use crate::outcome::{Outcome, RowStream};
+use crate::prepared::{Names, PreparedStatement};
 use crate::present::client_batch;
 use crate::provider::column_type;
 use crate::session::Shared;
@@ -25,23 +26,33 @@ pub(crate) struct PointCall {
     pub(super) literals: Vec<Literal>,
 }
 
-/// Runs a point statement; `None` when it has to go the long way, and nothing has happened.
+/// Runs a point statement, prepared or not; `None` when it has to go the long way, and nothing has happened.
 pub(crate) async fn run(
     session: &Arc<Shared>,
     text: &str,
     call: &PointCall,
+    prepared: Option<&PreparedStatement>,
     parameters: &[ScalarValue],
 ) -> Result<Option<Outcome>> {
     let values = Values { literals: &call.literals, parameters };
     match call.template.action {
-        Action::Select(_) => select(session, &call.template, values),
+        Action::Select(_) => select(session, &call.template, prepared, values),
         Action::Update(_) | Action::Delete => change(session, text, &call.template, values).await,
     }
 }
 
-fn select(session: &Arc<Shared>, template: &Template, values: Values<'_>) -> Result<Option<Outcome>> {
+fn select(
+    session: &Arc<Shared>,
+    template: &Template,
+    prepared: Option<&PreparedStatement>,
+    values: Values<'_>,
+) -> Result<Option<Outcome>> {
     let (snapshot, catalog) = session.snapshots()?;
     let Some(binding) = template.bind(session, &catalog) else { return Ok(None) };
+    // The client may have been told of other columns than these.
+    if prepared.is_some_and(|prepared| !prepared.is_described_by(&Names::new(session, &catalog))) {
+        return Ok(None);
+    }
     let BoundAction::Select { projection, schema } = &binding.action else { return Ok(None) };
     let Some(key) = binding.key(values) else { return Ok(None) };
     let table = binding.table.storage_table();

@@ -3,6 +3,7 @@
 use super::index::{self, Wanted};
 use super::target::{Name, folded};
 use super::{done, insert, materialized, time_options};
+use crate::arrow_names::sql_name;
 use crate::context::StatementContext;
 use crate::defaults::check_default;
 use crate::error::{Error, Result};
@@ -479,7 +480,8 @@ pub(super) fn columns_of(
             pg = PgType::numeric(*precision, *scale);
         }
         if matches!(field.data_type(), arrow::datatypes::DataType::Struct(_) | arrow::datatypes::DataType::Map(..)) {
-            return Err(Error::unsupported(format!("a column of type {}", field.data_type())));
+            let name = sql_name(&field.data_type().to_string()).into_owned();
+            return Err(Error::unsupported(format!("a column of type {name}")));
         }
         columns.push(new_column(name, pg));
     }

@@ -25,12 +25,19 @@ use crate::aggregates::refresh;
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
 use crate::parser::Kind;
+use crate::prepared::{revalidate, with_series};
 use crate::session::{Prepared, Run};
 use datafusion::sql::sqlparser::ast::{SetExpr, Statement as Sql};
 
 /// Runs a statement.
 pub(crate) async fn execute(run: &Run, prepared: Option<&Prepared>) -> Result<Outcome> {
     control::check_read_only(run)?;
+    let mut with_values = None;
+    if let Some(prepared) = prepared {
+        revalidate(run, prepared).await?;
+        with_values = with_series(run, prepared)?;
+    }
+    let run = with_values.as_ref().unwrap_or(run);
     match &run.parsed.kind {
         Kind::Copy(copy) if copy.from => Box::pin(crate::copy_from::run(run, copy)).await,
         Kind::Copy(copy) => Box::pin(crate::copy_to::run(run, copy)).await,

@@ -6,6 +6,9 @@
 /// Microseconds of a day.
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 
+/// The first day there is, 4714-11-24 BC, where Julian days begin.
+pub const FIRST_DAY: i64 = -2_440_588;
+
 /// Year (0 is 1 BC), month and day of the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {
@@ -101,6 +104,11 @@ mod tests {
             let week = date.iso_week();
             assert_eq!(iso_week(i64::from(days)), (i64::from(week.year()), i64::from(week.week())));
         }
+    }
+
+    #[test]
+    fn julian_days_begin_with_the_first_day() {
+        assert_eq!(Civil::of_days(FIRST_DAY), Civil { year: -4713, month: 11, day: 24 });
     }
 
     #[test]

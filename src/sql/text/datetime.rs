@@ -3,7 +3,7 @@
 //! Values are Arrow's: days since 1970, microseconds since midnight, micro- or nanoseconds since 1970. ISO forms take a short path that makes no
 //! allocation, since COPY reads millions of them.
 
-use super::calendar::MICROS_PER_DAY;
+use super::calendar::{FIRST_DAY, MICROS_PER_DAY};
 use super::nanos;
 use crate::error::{Error, Result};
 use crate::sqlstate::{DATETIME_FIELD_OVERFLOW, INVALID_PARAMETER_VALUE, invalid_input};
@@ -53,6 +53,14 @@ fn out_of_range(text: &str) -> Error {
     Error::new(DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
 }
 
+/// A time stamp that is not before the first.
+fn not_before_first(micros: i64, text: &str) -> Result<i64> {
+    if micros < FIRST_DAY * MICROS_PER_DAY {
+        return Err(Error::new(DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\"")));
+    }
+    Ok(micros)
+}
+
 /// Days since 1970-01-01 of a calendar date.
 fn days(year: i32, month: u32, day: u32) -> Option<i32> {
     let date = NaiveDate::from_ymd_opt(year, month, day)?;
@@ -68,7 +76,11 @@ pub fn date(text: &str) -> Result<i32> {
     if let Some(time) = parts.time {
         clock(time, Unit::Micros).ok_or_else(|| invalid_input("date", text))?;
     }
-    any_date(&parts, text, "date")
+    let day = any_date(&parts, text, "date")?;
+    if i64::from(day) < FIRST_DAY {
+        return Err(Error::new(DATETIME_FIELD_OVERFLOW, format!("date out of range: \"{text}\"")));
+    }
+    Ok(day)
 }
 
 /// Days since 1970-01-01 of a date of our era, which has no year 0.
@@ -107,7 +119,7 @@ pub fn time(text: &str) -> Result<i64> {
 
 /// A `timestamp`: microseconds since 1970. A zone in the text is ignored, as in PostgreSQL.
 pub fn timestamp(text: &str) -> Result<i64> {
-    local(text, Unit::Micros, "timestamp").map(|(micros, _)| micros)
+    not_before_first(local(text, Unit::Micros, "timestamp")?.0, text)
 }
 
 /// A `timestamp_ns`: nanoseconds since 1970.
@@ -122,11 +134,12 @@ pub fn timestamptz(text: &str, zone: Tz) -> Result<i64> {
         return Ok(Unit::Micros.now());
     }
     let (micros, offset) = local(text, Unit::Micros, NAME)?;
-    match offset {
-        Some(Zone::Offset(seconds)) => Ok(micros - i64::from(seconds) * MICROS_PER_SECOND),
-        Some(Zone::Named(zone)) => to_utc(micros, zone).ok_or_else(|| out_of_range(text)),
-        None => to_utc(micros, zone).ok_or_else(|| out_of_range(text)),
-    }
+    let utc = match offset {
+        Some(Zone::Offset(seconds)) => micros.checked_sub(i64::from(seconds) * MICROS_PER_SECOND),
+        Some(Zone::Named(zone)) => to_utc(micros, zone),
+        None => to_utc(micros, zone),
+    };
+    not_before_first(utc.ok_or_else(|| out_of_range(text))?, text)
 }
 
 /// A `timestamptz_ns`: nanoseconds since 1970 in UTC. Text without a zone is in `zone`.

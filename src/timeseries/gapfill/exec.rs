@@ -5,7 +5,6 @@
 
 use super::fill::{Filler, Group, Range};
 use super::{Fill, GapFill};
-use crate::bucket::out_of_range;
 use crate::error::external;
 use crate::time_bucket::{Given, Kind, session_zone};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -110,11 +109,13 @@ impl Parts {
 
 /// The physical operator.
 #[derive(Debug)]
-struct GapFillExec {
+pub(super) struct GapFillExec {
     input: Arc<dyn ExecutionPlan>,
     schema: SchemaRef,
     parts: Arc<Parts>,
     time: usize,
+    /// Rows put out of each group at most.
+    rows_of_group: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -133,7 +134,17 @@ impl GapFillExec {
         )
         .with_scheduling_type(SchedulingType::Cooperative);
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(GapFillExec { input, schema, parts, time, properties: Arc::new(properties), metrics })
+        Ok(GapFillExec { input, schema, parts, time, rows_of_group: None, properties: Arc::new(properties), metrics })
+    }
+
+    /// The same with at most the first `rows` of each group; `None` if `column` is not that of the buckets.
+    pub(super) fn with_rows_of_group(&self, column: usize, rows: usize) -> Result<Option<GapFillExec>> {
+        if column != self.time {
+            return Ok(None);
+        }
+        let rows = self.rows_of_group.map_or(rows, |known| known.min(rows));
+        let same = GapFillExec::new(Arc::clone(&self.input), Arc::clone(&self.schema), Arc::clone(&self.parts))?;
+        Ok(Some(GapFillExec { rows_of_group: Some(rows), ..same }))
     }
 }
 
@@ -152,7 +163,8 @@ impl DisplayAs for GapFillExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let shown =
             |exprs: &[Arc<dyn PhysicalExpr>]| exprs.iter().map(|expr| expr.to_string()).collect::<Vec<_>>().join(", ");
-        write!(f, "GapFillExec: bucket=[{}], fills={:?}", shown(&self.parts.bucket), self.parts.fills)
+        write!(f, "GapFillExec: bucket=[{}], fills={:?}", shown(&self.parts.bucket), self.parts.fills)?;
+        self.rows_of_group.map_or(Ok(()), |rows| write!(f, ", rows_of_group={rows}"))
     }
 }
 
@@ -186,7 +198,8 @@ impl ExecutionPlan for GapFillExec {
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let [input] = <[_; 1]>::try_from(children)
             .map_err(|_| DataFusionError::Internal("a gap fill has one input".to_owned()))?;
-        Ok(Arc::new(GapFillExec::new(input, Arc::clone(&self.schema), Arc::clone(&self.parts))?))
+        let same = GapFillExec::new(input, Arc::clone(&self.schema), Arc::clone(&self.parts))?;
+        Ok(Arc::new(GapFillExec { rows_of_group: self.rows_of_group, ..same }))
     }
 
     fn apply_expressions(
@@ -218,6 +231,7 @@ impl ExecutionPlan for GapFillExec {
             buckets: given.buckets(kind).map_err(external)?,
             constants: constants(&self.parts.constants)?,
             time: self.time,
+            rows_of_group: self.rows_of_group.unwrap_or(usize::MAX),
         };
         let range = Bounds::new(&self.parts, &filler)?;
         let groups = self.parts.groups();
@@ -265,7 +279,7 @@ fn constants(exprs: &[Arc<dyn PhysicalExpr>]) -> Result<Vec<ScalarValue>> {
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     first: Option<i64>,
-    end: Option<i64>,
+    end: Option<i128>,
 }
 
 impl Bounds {
@@ -279,10 +293,10 @@ impl Bounds {
         };
         let first = times(&parts.starts, Rounding::Down)?.into_iter().max();
         // Buckets that begin at the last time are in.
-        let lasts = times(&parts.lasts, Rounding::Down)?.into_iter().map(|last| last.saturating_add(1));
-        let end = times(&parts.ends, Rounding::Up)?.into_iter().chain(lasts).min();
+        let lasts = times(&parts.lasts, Rounding::Down)?.into_iter().map(|last| i128::from(last) + 1);
+        let end = times(&parts.ends, Rounding::Up)?.into_iter().map(i128::from).chain(lasts).min();
         let first = match first {
-            Some(at) => Some(filler.buckets.start(at).ok_or_else(|| external(out_of_range()))?),
+            Some(at) => Some(filler.buckets.start(at).ok_or_else(|| external(filler.buckets.out_of_range()))?),
             None => None,
         };
         Ok(Bounds { first, end })
@@ -387,7 +401,7 @@ impl State {
             }
             self.cut(&batch)?;
         }
-        let data = bounds.map(|(first, last)| Range { first, end: last.saturating_add(1) });
+        let data = bounds.map(|(first, last)| Range { first, end: i128::from(last) + 1 });
         // Without rows there is nothing between first and last.
         self.emits_empty &= data.is_some();
         Ok(Some(self.bounds.range(data).unwrap_or(Range { first: 0, end: 0 })))

@@ -12,7 +12,7 @@ use arrow::array::{
 };
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, SchemaRef};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, SchemaRef, i256};
 use datafusion::common::{Result, ScalarValue};
 
 /// Rows of a batch put out.
@@ -28,13 +28,15 @@ pub(super) struct Filler {
     pub(super) constants: Vec<ScalarValue>,
     /// The column of buckets.
     pub(super) time: usize,
+    /// Rows put out of each group at most.
+    pub(super) rows_of_group: usize,
 }
 
-/// The buckets to fill: from the first to the end, which is excluded.
+/// The buckets to fill: from the first to the end, which is excluded and may be one beyond the last number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
     pub(super) first: i64,
-    pub(super) end: i64,
+    pub(super) end: i128,
 }
 
 /// Where a row put out comes from.
@@ -55,7 +57,9 @@ pub(super) struct Group {
     row: usize,
     /// The next bucket; `None` when there are no more.
     bucket: Option<i64>,
-    end: i64,
+    end: i128,
+    /// Rows that may still be put out.
+    left: usize,
 }
 
 impl Filler {
@@ -74,19 +78,20 @@ impl Filler {
     pub(super) fn group(&self, rows: RecordBatch, range: Option<Range>) -> Result<Group> {
         let times = self.times(rows.column(self.time))?;
         let (bucket, end) = match range {
-            Some(Range { first, end }) if first < end => (Some(first), end),
-            _ => (None, i64::MIN),
+            Some(Range { first, end }) if i128::from(first) < end => (Some(first), end),
+            _ => (None, i128::MIN),
         };
-        Ok(Group { rows, times, row: 0, bucket, end })
+        Ok(Group { rows, times, row: 0, bucket, end, left: self.rows_of_group })
     }
 
     /// The next rows of a group; `None` at its end.
     pub(super) fn next(&self, group: &mut Group) -> Result<Option<RecordBatch>> {
         let mut slots = Vec::new();
-        while slots.len() < ROWS_MAX {
+        while slots.len() < ROWS_MAX.min(group.left) {
             let Some(slot) = self.slot(group)? else { break };
             slots.push(slot);
         }
+        group.left -= slots.len();
         if slots.is_empty() {
             return Ok(None);
         }
@@ -96,7 +101,7 @@ impl Filler {
 
     fn slot(&self, group: &mut Group) -> Result<Option<Slot>> {
         let row = group.times.get(group.row).copied();
-        let bucket = group.bucket.filter(|at| *at < group.end);
+        let bucket = group.bucket.filter(|at| i128::from(*at) < group.end);
         let gap = match (row, bucket) {
             (None, None) => return Ok(None),
             // Rows without a time come last.
@@ -218,11 +223,18 @@ impl Filler {
     }
 }
 
-/// The value so far between two others; `None` beyond 128 bits.
+/// The value so far between two others.
 fn on_line(from: i128, to: i128, passed: i128, whole: i128) -> Option<i128> {
+    let half = whole / 2;
+    if let Some(way) = to.checked_sub(from).and_then(|way| way.checked_mul(passed))
+        && let Some(rounded) = way.checked_add(if way < 0 { -half } else { half })
+    {
+        return from.checked_add(rounded / whole);
+    }
+    let [from, to, passed, whole, half] = [from, to, passed, whole, half].map(i256::from_i128);
     let way = to.checked_sub(from)?.checked_mul(passed)?;
-    let half = if way < 0 { -(whole / 2) } else { whole / 2 };
-    from.checked_add(way.checked_add(half)? / whole)
+    let rounded = if way.is_negative() { way.checked_sub(half)? } else { way.checked_add(half)? };
+    from.checked_add(rounded.checked_div(whole)?)?.to_i128()
 }
 
 /// Of each row the last one, up to it, that has a value; of `over_nulls`. Otherwise the row itself.

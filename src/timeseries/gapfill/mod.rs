@@ -6,13 +6,14 @@
 //!
 //! - [`markers`] are the functions, which only mark their place;
 //! - [`rule`] finds them in a plan and puts a [`GapFill`] above the aggregation;
-//! - [`exec`] is the operator, [`fill`] what it does to one group.
+//! - [`exec`] is the operator, [`fill`] what it does to one group, [`limit`] spares it rows that LIMIT leaves out.
 //!
 //! The start and the end come from the arguments, or from the conditions on the time below the aggregation. What marks
 //! itself as sampled (SAMPLE BY) fills from the first bucket of the data to the last when there is neither.
 
 pub(crate) mod exec;
 mod fill;
+pub(crate) mod limit;
 pub(crate) mod markers;
 pub(crate) mod rule;
 

@@ -7,12 +7,16 @@ use crate::lttb;
 use crate::names::argument;
 use crate::time_column::{self, TimeColumn};
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, ObjectName, Select, TableAlias, TableFactor, TableFunctionArgs, Value,
+    Expr, FunctionArg, ObjectName, Select, TableAlias, TableFactor, TableFunctionArgs, UnaryOperator, Value,
 };
 use lightning_catalog::{Column, Relation};
 use lightning_sql::extension::{Scope, folded, identifier, parse_query, quoted};
-use lightning_sql::sqlstate::{INVALID_PARAMETER_VALUE, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_FUNCTION};
-use lightning_sql::{Error, Result, SqlState, types};
+use lightning_sql::sqlstate::{
+    DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE, INVALID_TEXT_REPRESENTATION, NUMERIC_VALUE_OUT_OF_RANGE, SYNTAX_ERROR,
+    UNDEFINED_COLUMN, UNDEFINED_FUNCTION,
+};
+use lightning_sql::types::{self, PgType};
+use lightning_sql::{Error, Result, SqlState};
 
 const UNDEFINED_TABLE: SqlState = SqlState("42P01");
 /// Points of a curve when none are asked for.
@@ -123,7 +127,7 @@ struct Series {
     time: String,
     keys: Vec<String>,
     values: Vec<String>,
-    columns: Vec<String>,
+    columns: Vec<(String, PgType)>,
 }
 
 impl Series {
@@ -136,15 +140,15 @@ impl Series {
             }
             Relation::View(_) => Vec::new(),
         };
-        let is_number = |column: &Column| types::PgType::by_oid(column.type_oid.0).is_some_and(is_number);
-        let values = columns.iter().filter(|column| is_number(column) && !keys.contains(&column.name));
+        let of_column = |column: &Column| PgType::by_oid(column.type_oid.0).unwrap_or(types::UNKNOWN);
+        let values = columns.iter().filter(|column| is_number(of_column(column)) && !keys.contains(&column.name));
         let values = values.map(|column| column.name.clone()).collect();
-        let columns = columns.iter().map(|column| column.name.clone()).collect();
+        let columns = columns.iter().map(|column| (column.name.clone(), of_column(column))).collect();
         Series { name, time: time.name, keys, values, columns }
     }
 }
 
-fn is_number(pg: types::PgType) -> bool {
+fn is_number(pg: PgType) -> bool {
     [types::INT2, types::INT4, types::INT8, types::FLOAT4, types::FLOAT8, types::NUMERIC]
         .iter()
         .any(|t| t.oid == pg.oid)
@@ -191,32 +195,57 @@ fn gapfill(arguments: &Arguments, scope: &Scope<'_>) -> Result<String> {
     Ok(format!("SELECT {items} FROM {name} WHERE {time} >= {from} AND {time} < {to} GROUP BY {groups}"))
 }
 
-/// The points that show a curve best.
-fn downsample(arguments: &Arguments, scope: &Scope<'_>) -> Result<String> {
-    let Series { name, time, keys, values, columns } = arguments.series(scope)?;
-    let points = match arguments.get("points") {
-        None => POINTS.to_string(),
-        Some(Expr::Value(value)) if matches!(&value.value, Value::Number(..)) => value.to_string(),
-        Some(other) => {
-            let message = format!("the points of downsample must be a number, not {other}");
-            return Err(Error::new(INVALID_PARAMETER_VALUE, message));
-        }
+/// How many points are asked for. 22023 unless it is a constant, and enough.
+fn points(given: &Expr) -> Result<i64> {
+    let is_not = |what: String| Err(Error::new(INVALID_PARAMETER_VALUE, format!("the points of downsample {what}")));
+    let (negative, constant) = match given {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => (true, expr.as_ref()),
+        other => (false, other),
     };
-    if !points.parse::<i64>().is_ok_and(|points| points >= lttb::POINTS_MIN) {
+    let Expr::Value(value) = constant else { return is_not(format!("must be a constant, not {given}")) };
+    let points = match &value.value {
+        Value::Null => return is_not("cannot be NULL".to_owned()),
+        Value::Number(digits, _) => match digits.parse::<i64>() {
+            Ok(points) => points,
+            Err(_) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                return Err(Error::new(NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range"));
+            }
+            Err(_) => return is_not(format!("must be a whole number, not {given}")),
+        },
+        Value::SingleQuotedString(text) if !negative => text.trim().parse().map_err(|_| {
+            Error::new(INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type bigint: \"{text}\""))
+        })?,
+        _ => return is_not(format!("must be a number, not {given}")),
+    };
+    if negative || points < lttb::POINTS_MIN {
         let message = format!("downsample needs at least {} points", lttb::POINTS_MIN);
         return Err(Error::new(INVALID_PARAMETER_VALUE, message));
     }
+    Ok(points)
+}
+
+/// The points that show a curve best.
+fn downsample(arguments: &Arguments, scope: &Scope<'_>) -> Result<String> {
+    let Series { name, time, keys, values, columns } = arguments.series(scope)?;
+    let points = arguments.get("points").map_or(Ok(POINTS), points)?;
     let value = match arguments.get("value") {
-        Some(value) => string(value).unwrap_or_default(),
-        None => values.first().cloned().unwrap_or_default(),
+        Some(value) => string(value).ok_or_else(|| {
+            let message = format!("the value of downsample must be the name of a column, as text, not {value}");
+            Error::new(DATATYPE_MISMATCH, message)
+        })?,
+        None => values.first().cloned().ok_or_else(|| {
+            Error::new(UNDEFINED_COLUMN, format!("table \"{name}\" has no column of numbers to show"))
+        })?,
     };
-    if !columns.contains(&value) {
-        let message = match value.as_str() {
-            "" => format!("table \"{name}\" has no column of numbers to show"),
-            value => format!("column \"{value}\" of relation \"{name}\" does not exist"),
-        };
+    let Some((_, pg)) = columns.iter().find(|(column, _)| *column == value) else {
+        let message = format!("column \"{value}\" of relation \"{name}\" does not exist");
         return Err(Error::new(UNDEFINED_COLUMN, message));
+    };
+    if !is_number(*pg) {
+        let message = format!("column \"{value}\" is of type {} but downsample shows numbers", pg.base_name());
+        return Err(Error::new(DATATYPE_MISMATCH, message));
     }
+    let columns: Vec<String> = columns.into_iter().map(|(column, _)| column).collect();
     let partition = if keys.is_empty() { String::new() } else { format!("PARTITION BY {} ", list(&keys)) };
     let (columns, time, value) = (list(&columns), quoted(&time), quoted(&value));
     let chosen = format!("{}({time}, {value}, {points}) OVER ({partition}ORDER BY {time})", lttb::NAME);

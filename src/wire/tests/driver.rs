@@ -162,6 +162,26 @@ async fn portals_of_a_transaction_are_read_in_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_table_made_anew_are_not_read_by_its_old_types() {
+    let server = TestServer::start();
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE t (a bigint); INSERT INTO t VALUES (7)").await.expect("created");
+    let query = client.prepare("SELECT a FROM t").await.expect("prepared");
+    client.batch_execute("DROP TABLE t; CREATE TABLE t (a bigint); INSERT INTO t VALUES (8)").await.expect("again");
+    let rows = client.query(&query, &[]).await.expect("rows");
+    assert_eq!(rows[0].get::<_, i64>(0), 8);
+    client
+        .batch_execute("DROP TABLE t; CREATE TABLE t (a text); INSERT INTO t VALUES ('nine ..')")
+        .await
+        .expect("other");
+    let error = client.query(&query, &[]).await.expect_err("other types");
+    let error = error.as_db_error().expect("from the database");
+    assert_eq!((error.code().code(), error.message()), ("0A000", "cached plan must not change result type"));
+    let again = client.prepare("SELECT a FROM t").await.expect("prepared");
+    assert_eq!(client.query(&again, &[]).await.expect("rows")[0].get::<_, &str>(0), "nine ..");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_results_stream() {
     let server = TestServer::start();
     let client = server.connect().await;
