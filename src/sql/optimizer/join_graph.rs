@@ -6,11 +6,12 @@
 //! stay whole: they are relations of the graph.
 //!
 //! Equalities between plain columns of one type form *classes*: `a = b AND b = c` makes a class of three, any two of which
-//! may be compared to join two sides. That finds joins the query implies but does not write.
+//! may be compared to join two sides. That finds joins the query implies but does not write. A join compares one column of each side, so
+//! columns of one relation that are in one class (`k.s = a.id AND k.d = a.id`) are compared below it, by a filter of the relation.
 
 use datafusion::common::{Column, NullEquality, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, Operator};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -90,6 +91,7 @@ impl JoinGraph {
                 return Ok(None);
             }
         }
+        graph.compare_within_relations()?;
         Ok(Some(graph))
     }
 
@@ -146,6 +148,21 @@ impl JoinGraph {
             }
             (Some(_), Some(_)) => {}
         }
+    }
+
+    /// Filters relations by the equality of their own columns of one class.
+    fn compare_within_relations(&mut self) -> Result<()> {
+        for class in &self.classes {
+            for (number, relation) in self.relations.iter_mut().enumerate() {
+                let mut own = class.members.iter().filter(|(_, of)| *of == number).map(|(column, _)| column);
+                let Some(first) = own.next() else { continue };
+                let equal = own.map(|column| Expr::Column(first.clone()).eq(Expr::Column(column.clone())));
+                if let Some(equal) = conjunction(equal) {
+                    *relation = LogicalPlan::Filter(Filter::try_new(equal, Arc::new(relation.clone()))?);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add_semi_join(&mut self, join: Join) -> bool {

@@ -109,7 +109,9 @@ fn check_retention(kind: Kind, text: &str, width: Option<PartitionWidth>) -> Res
         Some(PartitionWidth::Values(width)) if kind == Kind::Date => width.saturating_mul(MICROS_PER_DAY),
         Some(PartitionWidth::Values(width)) if kind == Kind::NanoStamp => width / nanos::PER_MICRO,
         Some(PartitionWidth::Values(width)) => width,
-        Some(PartitionWidth::Months(months)) => i64::from(months) * 30 * MICROS_PER_DAY,
+        Some(PartitionWidth::Months(months)) if i64::from(kept.months) >= i64::from(months) => 0,
+        // As long as months can be.
+        Some(PartitionWidth::Months(months)) => i64::from(months) * 31 * MICROS_PER_DAY,
         None => 0,
     };
     if kept_us < partition_us {
