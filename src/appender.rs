@@ -169,7 +169,10 @@ fn find_table(catalog: &Snapshot, name: &str) -> Result<Arc<Table>> {
     let schema = catalog.schema(database.oid, schema_name).ok_or_else(undefined)?;
     match catalog.relation(schema.oid, table_name).ok_or_else(undefined)? {
         Relation::Table(table) => Ok(Arc::clone(table)),
-        Relation::View(_) => Err(Error::new(SqlState("42809"), format!("\"{name}\" is a view, not a table"))),
+        other => {
+            let message = format!("\"{name}\" is a {}, not a table", other.kind());
+            Err(Error::new(SqlState("42809"), message))
+        }
     }
 }
 

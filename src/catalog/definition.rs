@@ -1,4 +1,4 @@
-//! What an object is: databases, schemas, tables with their columns, views.
+//! What an object is: databases, schemas, tables with their columns, views, property graphs.
 
 use lightning_storage::TableId;
 use serde::{Deserialize, Serialize};
@@ -225,6 +225,9 @@ pub struct View {
     pub name: String,
     /// Text of the defining query.
     pub definition: String,
+    /// The same in the words of whoever wrote it, which may be other ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
     /// `search_path` the definition was written under: names in it mean what they meant then.
     pub search_path: Vec<String>,
     /// Columns.
@@ -234,6 +237,13 @@ pub struct View {
     /// Where its rows are kept, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub materialized: Option<Materialized>,
+}
+
+impl View {
+    /// The defining query as users see it.
+    pub fn shown(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.definition)
+    }
 }
 
 /// The kept rows of a materialized view that is grouped by time, and what is known of how far they can be relied on.
@@ -266,13 +276,32 @@ impl Materialized {
     }
 }
 
-/// Anything that can stand in FROM.
+/// A property graph: tables looked at as vertices and edges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Graph {
+    /// Identifier.
+    pub oid: Oid,
+    /// Its schema.
+    pub schema: Oid,
+    /// Name.
+    pub name: String,
+    /// What it is made of, in the words of CREATE PROPERTY GRAPH that follow the name; all that was left open is written out.
+    pub definition: String,
+    /// `search_path` the definition was written under: names in it mean what they meant then.
+    pub search_path: Vec<String>,
+    /// Tables and views it looks at.
+    pub depends_on: Vec<Oid>,
+}
+
+/// Anything that has a name among tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// A table.
     Table(Arc<Table>),
     /// A view.
     View(Arc<View>),
+    /// A property graph.
+    Graph(Arc<Graph>),
 }
 
 impl Relation {
@@ -281,13 +310,15 @@ impl Relation {
         match self {
             Relation::Table(t) => t.oid,
             Relation::View(v) => v.oid,
+            Relation::Graph(g) => g.oid,
         }
     }
-    /// OID of its row type.
+    /// OID of its row type; 0 when it has no rows.
     pub fn type_oid(&self) -> Oid {
         match self {
             Relation::Table(t) => t.type_oid,
             Relation::View(v) => v.type_oid,
+            Relation::Graph(_) => Oid(0),
         }
     }
     /// Its schema.
@@ -295,6 +326,7 @@ impl Relation {
         match self {
             Relation::Table(t) => t.schema,
             Relation::View(v) => v.schema,
+            Relation::Graph(g) => g.schema,
         }
     }
     /// Name.
@@ -302,6 +334,7 @@ impl Relation {
         match self {
             Relation::Table(t) => &t.name,
             Relation::View(v) => &v.name,
+            Relation::Graph(g) => &g.name,
         }
     }
     /// Columns.
@@ -309,6 +342,7 @@ impl Relation {
         match self {
             Relation::Table(t) => &t.columns,
             Relation::View(v) => &v.columns,
+            Relation::Graph(_) => &[],
         }
     }
     /// Where storage keeps its rows, if it does.
@@ -316,6 +350,15 @@ impl Relation {
         match self {
             Relation::Table(table) => Some(table.storage_table()),
             Relation::View(view) => view.materialized.as_ref().map(Materialized::rows),
+            Relation::Graph(_) => None,
+        }
+    }
+    /// What it reads.
+    pub fn depends_on(&self) -> &[Oid] {
+        match self {
+            Relation::Table(_) => &[],
+            Relation::View(view) => &view.depends_on,
+            Relation::Graph(graph) => &graph.depends_on,
         }
     }
     /// What it is.
@@ -324,6 +367,7 @@ impl Relation {
             Relation::Table(_) => crate::ObjectKind::Table,
             Relation::View(view) if view.materialized.is_some() => crate::ObjectKind::MaterializedView,
             Relation::View(_) => crate::ObjectKind::View,
+            Relation::Graph(_) => crate::ObjectKind::PropertyGraph,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! gives out OIDs, and at the end writes its rows and yields the snapshot the rest of the transaction sees.
 
 use crate::definition::{
-    Column, FIRST_RESERVED_OID, Index, IndexColumn, Materialized, Oid, PrimaryKey, Relation, Schema, Table,
+    Column, FIRST_RESERVED_OID, Graph, Index, IndexColumn, Materialized, Oid, PrimaryKey, Relation, Schema, Table,
     TimeOptions, View,
 };
 use crate::error::{Error, ObjectKind, Result};
@@ -78,6 +78,8 @@ pub struct NewView {
     pub name: String,
     /// Text of the defining query.
     pub definition: String,
+    /// The same in the words of whoever wrote it.
+    pub written: Option<String>,
     /// `search_path` the definition was written under.
     pub search_path: Vec<String>,
     /// Columns.
@@ -86,6 +88,21 @@ pub struct NewView {
     pub depends_on: Vec<Oid>,
     /// Where its rows are kept, if they are.
     pub materialized: Option<Materialized>,
+}
+
+/// A property graph to be.
+#[derive(Clone, Debug)]
+pub struct NewGraph {
+    /// Its schema.
+    pub schema: Oid,
+    /// Name.
+    pub name: String,
+    /// What it is made of, as [`Graph::definition`].
+    pub definition: String,
+    /// `search_path` the definition was written under.
+    pub search_path: Vec<String>,
+    /// Tables and views it looks at.
+    pub depends_on: Vec<Oid>,
 }
 
 /// A change in the making.
@@ -253,7 +270,31 @@ impl Edit {
         Ok(())
     }
 
-    /// Drops a table or view. Its dependents must have been dropped before; see [`Edit::dependents_of`].
+    /// Creates a property graph.
+    pub fn create_graph(&mut self, new: NewGraph) -> Result<Arc<Graph>> {
+        self.check_name_free(new.schema, &new.name)?;
+        let oid = self.allocate()?;
+        self.put_graph(oid, new)
+    }
+
+    /// Replaces the definition of a property graph; its OID stays.
+    pub fn replace_graph(&mut self, oid: Oid, new: NewGraph) -> Result<Arc<Graph>> {
+        match self.next.relation_by_oid(oid) {
+            Some(Relation::Graph(_)) => self.put_graph(oid, new),
+            _ => Err(unknown(ObjectKind::PropertyGraph, oid)),
+        }
+    }
+
+    fn put_graph(&mut self, oid: Oid, new: NewGraph) -> Result<Arc<Graph>> {
+        let NewGraph { schema, name, definition, search_path, depends_on } = new;
+        let graph = Graph { oid, schema, name, definition, search_path, depends_on };
+        self.rows.push(ObjectRow::graph(&graph)?);
+        let graph = Arc::new(graph);
+        self.next.put(Relation::Graph(Arc::clone(&graph)));
+        Ok(graph)
+    }
+
+    /// Drops a table, view or graph. Its dependents must have been dropped before; see [`Edit::dependents_of`].
     pub fn drop_relation(&mut self, oid: Oid) -> Result<Relation> {
         let relation = self.next.relations.get(&oid).cloned().ok_or_else(|| unknown(ObjectKind::Table, oid))?;
         let dependents = self.next.dependents(oid);
@@ -261,7 +302,7 @@ impl Edit {
             return Err(Error::HasDependents {
                 kind: relation.kind(),
                 name: relation.name().to_owned(),
-                dependents: dependents.iter().map(|v| format!("view {}", v.name)).collect(),
+                dependents: dependents.iter().map(|d| format!("{} {}", d.kind(), d.name())).collect(),
             });
         }
         self.next.remove(oid);
@@ -269,8 +310,8 @@ impl Edit {
         Ok(relation)
     }
 
-    /// Every view that reads `oid`, directly or not, dependents first: the order to drop them in.
-    pub fn dependents_of(&self, oid: Oid) -> Vec<Arc<View>> {
+    /// Every view and graph that reads `oid`, directly or not, dependents first: the order to drop them in.
+    pub fn dependents_of(&self, oid: Oid) -> Vec<Relation> {
         let mut order = Vec::new();
         let mut seen = std::collections::HashSet::new();
         self.collect_dependents(oid, &mut seen, &mut order);
@@ -284,11 +325,11 @@ impl Edit {
         Ok(Arc::new(next))
     }
 
-    fn collect_dependents(&self, oid: Oid, seen: &mut std::collections::HashSet<Oid>, order: &mut Vec<Arc<View>>) {
-        for view in self.next.dependents(oid) {
-            if seen.insert(view.oid) {
-                self.collect_dependents(view.oid, seen, order);
-                order.push(view);
+    fn collect_dependents(&self, oid: Oid, seen: &mut std::collections::HashSet<Oid>, order: &mut Vec<Relation>) {
+        for dependent in self.next.dependents(oid) {
+            if seen.insert(dependent.oid()) {
+                self.collect_dependents(dependent.oid(), seen, order);
+                order.push(dependent);
             }
         }
     }
@@ -301,6 +342,7 @@ impl Edit {
             schema: new.schema,
             name: new.name,
             definition: new.definition,
+            written: new.written,
             search_path: new.search_path,
             columns,
             depends_on: new.depends_on,

@@ -18,6 +18,8 @@ pub enum ObjectKind {
     View,
     /// A view whose rows are kept.
     MaterializedView,
+    /// A property graph.
+    PropertyGraph,
     /// An index.
     Index,
 }
@@ -31,6 +33,7 @@ impl ObjectKind {
             ObjectKind::Table => "table",
             ObjectKind::View => "view",
             ObjectKind::MaterializedView => "materialized view",
+            ObjectKind::PropertyGraph => "property graph",
             ObjectKind::Index => "index",
         }
     }

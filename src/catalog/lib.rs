@@ -1,4 +1,4 @@
-//! Names and definitions: which databases, schemas, tables and views exist, and what their columns are.
+//! Names and definitions: which databases, schemas, tables, views and property graphs exist, and what their columns are.
 //!
 //! Storage knows tables by id and columns by position; everything a user calls by a name lives here. The catalog is
 //! itself data: one reserved storage table ([`CATALOG_TABLE`]) holds a row per change of an object (`version`, `oid`,
@@ -24,11 +24,11 @@ mod snapshot;
 mod store;
 
 pub use definition::{
-    BOOTSTRAP_USER, Column, Database, FIRST_RESERVED_OID, FIRST_USER_OID, INFORMATION_SCHEMA, Index, IndexColumn,
-    LIGHTNING_DATABASE, LIGHTNING_SCHEMA, Materialized, Oid, PG_CATALOG_SCHEMA, POSTGRES_DATABASE, PUBLIC_SCHEMA,
-    PrimaryKey, Relation, Schema, Table, TimeOptions, View,
+    BOOTSTRAP_USER, Column, Database, FIRST_RESERVED_OID, FIRST_USER_OID, Graph, INFORMATION_SCHEMA, Index,
+    IndexColumn, LIGHTNING_DATABASE, LIGHTNING_SCHEMA, Materialized, Oid, PG_CATALOG_SCHEMA, POSTGRES_DATABASE,
+    PUBLIC_SCHEMA, PrimaryKey, Relation, Schema, Table, TimeOptions, View,
 };
-pub use edit::{Edit, NewColumn, NewIndex, NewPrimaryKey, NewTable, NewView};
+pub use edit::{Edit, NewColumn, NewGraph, NewIndex, NewPrimaryKey, NewTable, NewView};
 pub use error::{Error, ObjectKind, Result};
 pub use snapshot::Snapshot;
 pub use store::{CATALOG_TABLE, Catalog};

@@ -50,19 +50,19 @@ impl Snapshot {
         self.schemas.get(&oid)
     }
 
-    /// Tables and views of a schema, by name.
+    /// Tables, views and graphs of a schema, by name.
     pub fn relations(&self, schema: Oid) -> impl Iterator<Item = &Relation> {
         self.names
             .range((schema, String::new())..(Oid(schema.0.saturating_add(1)), String::new()))
             .filter_map(|((_, name), oid)| self.relations.get(oid).filter(|relation| relation.name() == name))
     }
 
-    /// Tables and views of every schema of a database, by schema OID and name.
+    /// Tables, views and graphs of every schema of a database, by schema OID and name.
     pub fn all_relations(&self, database: Oid) -> impl Iterator<Item = &Relation> {
         self.schemas(database).flat_map(|schema| self.relations(schema.oid))
     }
 
-    /// A table or view by name.
+    /// A table, view or graph by name.
     pub fn relation(&self, schema: Oid, name: &str) -> Option<&Relation> {
         self.owner(schema, name).filter(|relation| relation.name() == name)
     }
@@ -86,7 +86,7 @@ impl Snapshot {
         }
     }
 
-    /// A table or view by OID.
+    /// A table, view or graph by OID.
     pub fn relation_by_oid(&self, oid: Oid) -> Option<&Relation> {
         self.relations.get(&oid)
     }
@@ -95,7 +95,7 @@ impl Snapshot {
     pub fn table(&self, schema: Oid, name: &str) -> Option<&Arc<Table>> {
         match self.relation(schema, name)? {
             Relation::Table(table) => Some(table),
-            Relation::View(_) => None,
+            Relation::View(_) | Relation::Graph(_) => None,
         }
     }
 
@@ -130,7 +130,7 @@ impl Snapshot {
         self.materialized.remove(&oid);
         let indexes: Vec<String> = match &relation {
             Relation::Table(table) => table.index_names().map(str::to_owned).collect(),
-            Relation::View(_) => vec![],
+            Relation::View(_) | Relation::Graph(_) => vec![],
         };
         for name in indexes.into_iter().chain([relation.name().to_owned()]) {
             let name = (relation.schema(), name);
@@ -141,17 +141,11 @@ impl Snapshot {
         Some(relation)
     }
 
-    /// Views that read `oid` directly, by OID.
-    pub fn dependents(&self, oid: Oid) -> Vec<Arc<View>> {
-        let mut views: Vec<Arc<View>> = self
-            .relations
-            .values()
-            .filter_map(|r| match r {
-                Relation::View(view) if view.depends_on.contains(&oid) => Some(Arc::clone(view)),
-                _ => None,
-            })
-            .collect();
-        views.sort_by_key(|v| v.oid);
-        views
+    /// Views and graphs that read `oid` directly, by OID.
+    pub fn dependents(&self, oid: Oid) -> Vec<Relation> {
+        let reads = |relation: &&Relation| relation.depends_on().contains(&oid);
+        let mut dependents: Vec<Relation> = self.relations.values().filter(reads).cloned().collect();
+        dependents.sort_by_key(Relation::oid);
+        dependents
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `version` | Int64 | place of the row in the history of the catalog, from 1 |
 //! | `oid` | Int64 | the object |
-//! | `kind` | Utf8View | `database`, `schema`, `table`, `view` |
+//! | `kind` | Utf8View | `database`, `schema`, `table`, `view`, `graph` |
 //! | `dropped` | Boolean | the object is gone |
 //! | `definition` | Utf8View | the object as JSON |
 //!
@@ -14,7 +14,7 @@
 //! sees names exactly one state of the catalog.
 
 use crate::definition::{
-    Database, FIRST_USER_OID, INFORMATION_SCHEMA, LIGHTNING_DATABASE, LIGHTNING_SCHEMA, Oid, PG_CATALOG_SCHEMA,
+    Database, FIRST_USER_OID, Graph, INFORMATION_SCHEMA, LIGHTNING_DATABASE, LIGHTNING_SCHEMA, Oid, PG_CATALOG_SCHEMA,
     POSTGRES_DATABASE, POSTGRES_PUBLIC_SCHEMA, PUBLIC_SCHEMA, Relation, Schema, Table, View,
 };
 use crate::error::{Error, Result};
@@ -89,10 +89,14 @@ impl ObjectRow {
     pub(crate) fn view(view: &View) -> Result<ObjectRow> {
         Self::new(view.oid, "view", view)
     }
+    pub(crate) fn graph(graph: &Graph) -> Result<ObjectRow> {
+        Self::new(graph.oid, "graph", graph)
+    }
     pub(crate) fn relation(relation: &Relation) -> Result<ObjectRow> {
         match relation {
             Relation::Table(table) => Self::table(table),
             Relation::View(view) => Self::view(view),
+            Relation::Graph(graph) => Self::graph(graph),
         }
     }
     pub(crate) fn dropped(mut self) -> ObjectRow {
@@ -217,11 +221,11 @@ fn replay(snapshot: &mut Snapshot, oid: Oid, kind: &str, dropped: bool, definiti
             let schema: Schema = serde_json::from_str(definition).map_err(bad)?;
             snapshot.schemas.insert(oid, Arc::new(schema));
         }
-        "table" | "view" => {
-            let relation = if kind == "table" {
-                Relation::Table(Arc::new(serde_json::from_str::<Table>(definition).map_err(bad)?))
-            } else {
-                Relation::View(Arc::new(serde_json::from_str::<View>(definition).map_err(bad)?))
+        "table" | "view" | "graph" => {
+            let relation = match kind {
+                "table" => Relation::Table(Arc::new(serde_json::from_str::<Table>(definition).map_err(bad)?)),
+                "view" => Relation::View(Arc::new(serde_json::from_str::<View>(definition).map_err(bad)?)),
+                _ => Relation::Graph(Arc::new(serde_json::from_str::<Graph>(definition).map_err(bad)?)),
             };
             highest = highest.max(highest_oid(&relation));
             match dropped {

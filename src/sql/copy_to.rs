@@ -37,8 +37,9 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
         CopySource::Table(name, columns) => {
             let context = run.session.context()?;
             let wanted = Name::new(run, name)?;
-            if let Some(Relation::View(_)) = wanted.find(&context) {
-                return Err(Error::new(WRONG_OBJECT_TYPE, format!("cannot copy from view \"{}\"", wanted.name))
+            if let Some(relation @ (Relation::View(_) | Relation::Graph(_))) = wanted.find(&context) {
+                let kind = relation.kind();
+                return Err(Error::new(WRONG_OBJECT_TYPE, format!("cannot copy from {kind} \"{}\"", wanted.name))
                     .with_hint("Try the COPY (SELECT ...) TO variant."));
             }
             table_query(name, columns)?

@@ -2,6 +2,7 @@
 //!
 //! An [`Error`] is what a user sees. Which SQLSTATE a failure below gets is decided in `sqlstate.rs` alone.
 
+use datafusion::sql::sqlparser::tokenizer::Location;
 use std::fmt;
 
 /// Result of anything SQL.
@@ -39,6 +40,8 @@ pub struct ErrorFields {
     pub hint: Option<String>,
     /// 1-based character position in the statement text given to `parse` or `prepare`.
     pub position: Option<usize>,
+    /// Line and column of the position, where only syntax is at hand; whoever has the text turns it into one.
+    pub location: Option<Location>,
     /// Context ("COPY t, line 3, column b").
     pub context: Option<String>,
     /// Column concerned.
@@ -59,6 +62,7 @@ impl Error {
             detail: None,
             hint: None,
             position: None,
+            location: None,
             context: None,
             column: None,
             table: None,
@@ -102,6 +106,12 @@ impl Error {
     /// Sets the position unless there is one already.
     pub fn with_position(mut self, position: Option<usize>) -> Self {
         self.0.position = self.0.position.or(position);
+        self
+    }
+
+    /// Says where in the statement's text, for want of the text.
+    pub fn with_location(mut self, location: Location) -> Self {
+        self.0.location = (location.line > 0).then_some(location);
         self
     }
 

@@ -223,7 +223,12 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
     match &run.parsed.kind {
         Kind::Show(name) => Ok(text(&[&crate::settings::Settings::display_name(name)])),
         Kind::ShowAll => Ok(text(&["name", "setting", "description"])),
-        Kind::Copy(_) | Kind::Checkpoint | Kind::Vacuum(_) | Kind::Refresh(_) | Kind::AlterParameters(_) => Ok(None),
+        Kind::Copy(_)
+        | Kind::Checkpoint
+        | Kind::Vacuum(_)
+        | Kind::Refresh(_)
+        | Kind::AlterParameters(_)
+        | Kind::Object(_) => Ok(None),
         Kind::Sql(statement) if series::has_parameters(statement) => {
             let mut statement = statement.clone();
             series::described(&mut statement, types)?;

@@ -5,8 +5,9 @@
 
 use crate::aggregates::query::{Marked, Queries, ROWS, rows_table};
 use crate::context::{SessionInfo, StatementContext};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::extension::Installed;
+use crate::sqlstate::WRONG_OBJECT_TYPE;
 use crate::{pg_catalog, scan::LightningTable, system, types};
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::Query;
-use lightning_catalog::{Column, Relation, Schema as CatalogSchema, View};
+use lightning_catalog::{Column, Graph, Oid, Relation, Schema as CatalogSchema, Table, View};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ pub(crate) const PATH_SCHEMA: &str = "\u{1}search_path";
 
 /// The schema of tables that exist for one statement. Users cannot write this name.
 pub(crate) const STATEMENT_SCHEMA: &str = "\u{1}statement";
+
+/// The schema of tables by OID, each with one more column: where its rows are. Users cannot write this name.
+pub(crate) const PLACES_SCHEMA: &str = "\u{1}places";
 
 /// Tables that exist for one statement, by name.
 pub(crate) type StatementTables = HashMap<String, Arc<dyn TableProvider>>;
@@ -59,7 +63,11 @@ pub(crate) fn state_with(
     let mut state = base.as_ref().clone();
     if let Some(instance) = info.instance() {
         let extensions = Arc::clone(instance.extensions());
-        state.config_mut().set_extension(Arc::new(Installed { extensions, context: Arc::clone(context) }));
+        state.config_mut().set_extension(Arc::new(Installed {
+            extensions,
+            context: Arc::clone(context),
+            budget: Arc::clone(instance.engine().budget()),
+        }));
     }
     state.register_catalog_list(Arc::new(Names {
         base: Arc::clone(base),
@@ -101,6 +109,9 @@ impl CatalogProvider for Names {
         if name == STATEMENT_SCHEMA {
             return Some(Arc::new(OfStatement(Arc::clone(&self.tables))));
         }
+        if name == PLACES_SCHEMA {
+            return Some(Arc::new(WithPlaces(Arc::clone(&self.context))));
+        }
         let schemas = if name == PATH_SCHEMA {
             let find = |name: &String| self.context.catalog.schema(self.context.database, name).cloned();
             self.context.search_path.iter().filter_map(find).collect()
@@ -130,6 +141,41 @@ impl SchemaProvider for OfStatement {
     }
 }
 
+/// Tables by OID, with places.
+#[derive(Debug)]
+struct WithPlaces(Arc<StatementContext>);
+
+impl WithPlaces {
+    fn find(&self, name: &str) -> Option<&Table> {
+        match self.0.catalog.relation_by_oid(Oid(name.parse().ok()?))? {
+            Relation::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for WithPlaces {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> datafusion::common::Result<Option<Arc<dyn TableProvider>>> {
+        let table = self.find(name).map(|table| LightningTable::of(self.0.storage.clone(), table).with_places());
+        Ok(table.map(|table| Arc::new(table) as Arc<dyn TableProvider>))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+}
+
+/// A graph has no rows of its own.
+fn of_graph(graph: &Graph) -> Error {
+    Error::new(WRONG_OBJECT_TYPE, format!("\"{}\" is a property graph", graph.name))
+        .with_hint("Read it with GRAPH_TABLE (graph MATCH pattern COLUMNS (...)).")
+}
+
 /// One schema, or the search path.
 #[derive(Debug)]
 struct Schemas {
@@ -151,6 +197,7 @@ impl Schemas {
             Some(Relation::Table(table)) => Ok(Some(Arc::new(LightningTable::of(context.storage.clone(), table)))),
             Some(Relation::View(view)) if view.materialized.is_some() => self.materialized(view).await.map(Some),
             Some(Relation::View(view)) => self.view(view).await.map(Some),
+            Some(Relation::Graph(graph)) => Err(of_graph(graph)),
         }
     }
 
@@ -194,7 +241,7 @@ impl SchemaProvider for Schemas {
         let context = &self.names.context;
         let of = |schema: &Arc<CatalogSchema>| -> Vec<String> {
             match (schema.is_system(), schema.name.as_str()) {
-                (true, "lightning") => system::table_names(),
+                (true, "lightning") => system::table_names(&self.names.info),
                 (true, other) => pg_catalog::table_names(other),
                 _ => context.catalog.relations(schema.oid).map(|r| r.name().to_owned()).collect(),
             }

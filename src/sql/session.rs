@@ -324,6 +324,9 @@ impl Run {
         if error.0.position.is_some() {
             return error;
         }
+        if let Some(location) = error.0.location {
+            return error.with_position(self.parsed.position(location));
+        }
         let name = match error.state() {
             sqlstate::UNDEFINED_COLUMN | sqlstate::AMBIGUOUS_COLUMN => error.0.column.clone(),
             sqlstate::UNDEFINED_TABLE | sqlstate::GROUPING_ERROR => last_quoted(error.message()),

@@ -1,10 +1,11 @@
 //! Schema `lightning`: what the engine knows of itself, as tables.
 //!
-//! `tables`, `partitions`, `blocks`, `wal`, `settings`, `queries`, `jobs`. Rows are computed when a query is planned, from that statement's
-//! snapshot.
+//! `tables`, `partitions`, `blocks`, `wal`, `settings`, `queries`, `jobs`, and those of extensions ([`SystemRows`]). Rows are computed when a query is planned, from that
+//! statement's snapshot.
 
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::Result;
+use crate::extension::SystemRows;
 use crate::jobs::JobRow;
 use crate::text::TextColumn;
 use crate::types::{self, PgType, column_field};
@@ -31,9 +32,15 @@ const SHOWN_CHARACTERS_MAX: usize = 64;
 
 const NAMES: [&str; 7] = ["tables", "partitions", "blocks", "wal", "settings", "queries", "jobs"];
 
+/// Whether it is a table of this crate's.
+pub(crate) fn is_own(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// Names of the tables.
-pub(crate) fn table_names() -> Vec<String> {
-    NAMES.iter().map(|n| (*n).to_owned()).collect()
+pub(crate) fn table_names(info: &SessionInfo) -> Vec<String> {
+    let own = NAMES.iter().map(|n| (*n).to_owned());
+    own.chain(of_extensions(info).iter().map(|table| table.name().to_owned())).collect()
 }
 
 /// A system table as a statement sees it.
@@ -42,9 +49,21 @@ pub(crate) fn table(
     context: &Arc<StatementContext>,
     name: &str,
 ) -> Option<Arc<dyn TableProvider>> {
-    let kind = NAMES.into_iter().find(|n| *n == name)?;
-    let table = SystemTable { kind, schema: schema(kind), info: Arc::clone(info), context: Arc::clone(context) };
-    Some(Arc::new(table))
+    let (kind, schema) = match NAMES.into_iter().find(|n| *n == name) {
+        Some(own) => (Kind::Own(own), schema(own)),
+        None => {
+            let found = of_extensions(info).into_iter().find(|table| table.name() == name)?;
+            let columns = found.columns();
+            (Kind::Extension(found), schema_of(&columns))
+        }
+    };
+    Some(Arc::new(SystemTable { kind, schema, info: Arc::clone(info), context: Arc::clone(context) }))
+}
+
+/// Tables of extensions.
+fn of_extensions(info: &SessionInfo) -> Vec<Arc<dyn SystemRows>> {
+    let Some(instance) = info.instance() else { return Vec::new() };
+    instance.extensions().iter().flat_map(|extension| extension.system_tables()).collect()
 }
 
 /// The columns of a system table, for the catalogs that list them.
@@ -101,12 +120,23 @@ pub fn schema(name: &str) -> SchemaRef {
         ],
         _ => &[("id", L), ("process_id", types::INT4), ("user_name", T), ("started", types::TIMESTAMPTZ), ("query", T)],
     };
+    schema_of(columns)
+}
+
+fn schema_of(columns: &[(&str, PgType)]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(|(name, pg)| column_field(name, *pg, true)).collect::<Vec<_>>()))
+}
+
+/// Whose table it is.
+#[derive(Debug)]
+enum Kind {
+    Own(&'static str),
+    Extension(Arc<dyn SystemRows>),
 }
 
 #[derive(Debug)]
 struct SystemTable {
-    kind: &'static str,
+    kind: Kind,
     schema: SchemaRef,
     info: Arc<SessionInfo>,
     context: Arc<StatementContext>,
@@ -114,7 +144,13 @@ struct SystemTable {
 
 impl SystemTable {
     fn rows(&self) -> Result<RecordBatch> {
-        let columns = match self.kind {
+        let name = match &self.kind {
+            Kind::Own(name) => *name,
+            Kind::Extension(table) => {
+                return Ok(RecordBatch::try_new(Arc::clone(&self.schema), table.rows(&self.context)?)?);
+            }
+        };
+        let columns = match name {
             "tables" => self.tables()?,
             "partitions" => self.partitions()?,
             "blocks" => self.blocks()?,
@@ -132,7 +168,7 @@ impl SystemTable {
         catalog.schemas(self.context.database).flat_map(move |schema| {
             catalog.relations(schema.oid).filter_map(move |relation| match relation {
                 Relation::Table(table) => Some((schema.name.clone(), table)),
-                Relation::View(_) => None,
+                Relation::View(_) | Relation::Graph(_) => None,
             })
         })
     }

@@ -83,7 +83,7 @@ impl MemoryBudget {
     }
 
     /// Registers something that can give memory back. It must not reserve memory while it is asked.
-    pub(crate) fn register_evictor(&self, evictor: impl Fn(usize) -> usize + Send + Sync + 'static) {
+    pub fn register_evictor(&self, evictor: impl Fn(usize) -> usize + Send + Sync + 'static) {
         self.evictors.write().push(Box::new(evictor));
     }
 

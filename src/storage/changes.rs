@@ -5,6 +5,7 @@
 //! both sides and cancels out.
 
 use crate::dead::{BlockId, DeadMask};
+use crate::delta::RowKeys;
 use crate::error::Result;
 use crate::ids::TableId;
 use crate::layout::Layout;
@@ -28,6 +29,9 @@ pub struct Changes {
     pub inserted: RecordBatch,
 }
 
+/// Blocks of a layout with their numbers in scan order.
+pub(crate) type Blocks = Vec<(usize, BlockSource)>;
+
 impl Snapshot {
     /// What has changed in `table` since the older snapshot `since`, in which it may not have been there yet; `UnknownTable` if it is not here. Takes
     /// time and memory by what commits wrote in between, and by what the background has moved.
@@ -41,15 +45,10 @@ impl Snapshot {
             Some(old) if Arc::ptr_eq(old, new) => (empty.clone(), empty),
             Some(old) => {
                 let (old_blocks, new_blocks) = (all_blocks(old)?, all_blocks(new)?);
-                let only = |blocks: &[(usize, BlockSource)], others: &[(usize, BlockSource)]| {
-                    let others: HashSet<BlockId> = others.iter().map(|(_, block)| block.id).collect();
-                    blocks.iter().filter(|(_, block)| !others.contains(&block.id)).cloned().collect::<Vec<_>>()
-                };
-                let gone = mem::concat(&[
-                    newly_dead(old, &old_blocks, &new_blocks)?,
-                    read(old, only(&old_blocks, &new_blocks))?,
-                ])?;
-                cancel(&gone, &read(new, only(&new_blocks, &old_blocks))?)?
+                let columns: Vec<usize> = (0..old.table.schema.fields().len()).collect();
+                let dead = UInt64Array::from(newly_dead(&old_blocks, &new_blocks));
+                let gone = [rows_at(old, &dead, &columns)?, read(old, only(&old_blocks, &new_blocks))?];
+                cancel(&mem::concat(&gone)?, &read(new, only(&new_blocks, &old_blocks))?)?
             }
         };
         let visible: Vec<usize> = (0..new.table.definition.schema.fields().len()).collect();
@@ -57,13 +56,14 @@ impl Snapshot {
     }
 }
 
-fn all_blocks(layout: &Layout) -> Result<Vec<(usize, BlockSource)>> {
+/// All blocks of a layout, with their numbers in scan order.
+pub(crate) fn all_blocks(layout: &Layout) -> Result<Blocks> {
     let (_, blocks) = layout.block_counts()?;
     (0..blocks).filter_map(|number| Some(layout.block(number).transpose()?.map(|block| (number, block)))).collect()
 }
 
 /// The rows alive of some blocks.
-fn read(layout: &Layout, blocks: Vec<(usize, BlockSource)>) -> Result<RecordBatch> {
+fn read(layout: &Layout, blocks: Blocks) -> Result<RecordBatch> {
     let schema = layout.table.schema.clone();
     let spec = ScanSpec { projection: (0..schema.fields().len()).collect(), ..ScanSpec::default() };
     let blocks = blocks.into_iter().map(|(_, block)| block).collect();
@@ -73,20 +73,42 @@ fn read(layout: &Layout, blocks: Vec<(usize, BlockSource)>) -> Result<RecordBatc
     if batches.is_empty() { Ok(RecordBatch::new_empty(schema)) } else { mem::concat(&batches) }
 }
 
-/// The rows of blocks of both layouts that are deleted in the newer one only.
-fn newly_dead(old: &Layout, old_blocks: &[(usize, BlockSource)], new: &[(usize, BlockSource)]) -> Result<RecordBatch> {
-    let by_id: HashMap<BlockId, &BlockSource> = new.iter().map(|(_, block)| (block.id, block)).collect();
+/// What tells blocks apart: a transaction sees the view of a delta tree that others see without the rows that it has deleted, which is another block therefore.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BlockIdentity {
+    id: BlockId,
+    hidden: Option<Arc<RowKeys>>,
+}
+
+impl BlockIdentity {
+    /// That of a block.
+    pub(crate) fn of(block: &BlockSource) -> BlockIdentity {
+        let hidden = match &block.rows {
+            BlockRows::Delta(_, hidden) => hidden.clone().filter(|hidden| !hidden.is_empty()),
+            BlockRows::Mem(_) | BlockRows::Column(_) => None,
+        };
+        BlockIdentity { id: block.id, hidden }
+    }
+}
+
+/// The blocks that are not among `others`.
+pub(crate) fn only(blocks: &Blocks, others: &Blocks) -> Blocks {
+    let others: HashSet<BlockIdentity> = others.iter().map(|(_, block)| BlockIdentity::of(block)).collect();
+    blocks.iter().filter(|(_, block)| !others.contains(&BlockIdentity::of(block))).cloned().collect()
+}
+
+/// Places of rows that are alive in `blocks` and deleted in the same block among `others`.
+pub(crate) fn newly_dead(blocks: &Blocks, others: &Blocks) -> Vec<u64> {
+    let there: HashMap<BlockIdentity, &BlockSource> =
+        others.iter().map(|(_, block)| (BlockIdentity::of(block), block)).collect();
     let mut places = vec![];
-    for (number, block) in old_blocks {
-        // A view of a delta tree is another one as soon as a row of it is deleted.
-        let is_view = matches!(block.rows, BlockRows::Delta(..)) && block.dead.is_none();
-        let now = by_id.get(&block.id).and_then(|now| now.dead.as_ref()).filter(|_| !is_view);
-        let is_new = |row: &usize| block.dead.as_ref().is_none_or(|dead: &Arc<DeadMask>| !dead.contains(*row));
-        let rows = now.iter().flat_map(|dead| dead.iter()).filter(is_new);
+    for (number, block) in blocks {
+        let dead = there.get(&BlockIdentity::of(block)).and_then(|there| there.dead.as_ref());
+        let is_alive = |row: &usize| block.dead.as_ref().is_none_or(|dead: &Arc<DeadMask>| !dead.contains(*row));
+        let rows = dead.iter().flat_map(|dead| dead.iter()).filter(is_alive);
         places.extend(rows.map(|row| place(*number, row)));
     }
-    let columns: Vec<usize> = (0..old.table.schema.fields().len()).collect();
-    rows_at(old, &UInt64Array::from(places), &columns)
+    places
 }
 
 /// Both batches without the rows that are in both.

@@ -76,6 +76,7 @@ mod reads;
 mod overlaps;
 mod snapshot;
 mod changes;
+mod moves;
 
 // What makes changes.
 mod encoders;
@@ -102,6 +103,7 @@ pub use line::WalStatus;
 pub use locking::{IfLocked, Locking};
 pub use locks::{KeyMode, LockInfo, LockMode, LockOwner, TableMode, Waker};
 pub use lookup::KeyRows;
+pub use moves::Moves;
 pub use overlaps::Overlap;
 pub use partition::{PartitionBy, PartitionWidth};
 pub use predicate::{CompareOp, DynamicConditions, DynamicFilter, Predicate, RowFilter};

@@ -26,6 +26,8 @@ pub struct Snapshot {
     reads: Option<Arc<ReadLog>>,
     /// Times that the transaction it is of has touched.
     touched: Option<Arc<TouchedTimes>>,
+    /// Whether it sees what no other transaction does.
+    is_private: bool,
 }
 
 /// Ranges of times by table.
@@ -34,7 +36,12 @@ pub(crate) type TouchedTimes = BTreeMap<TableId, Vec<RangeInclusive<i64>>>;
 impl Snapshot {
     /// A view of `version`.
     pub(crate) fn new(version: Arc<Version>) -> Snapshot {
-        Snapshot { version, reads: None, touched: None }
+        Snapshot { version, reads: None, touched: None, is_private: false }
+    }
+
+    /// The same view, of a transaction that has written.
+    pub(crate) fn private(self, is_private: bool) -> Snapshot {
+        Snapshot { is_private, ..self }
     }
 
     /// The same view, whose reads are noted.
@@ -50,6 +57,16 @@ impl Snapshot {
     /// Times of a table that the transaction has touched that this is a snapshot of: values of the column that is the table's time.
     pub fn touched(&self, table: TableId) -> &[RangeInclusive<i64>] {
         self.touched.as_ref().and_then(|touched| touched.get(&table)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether it sees rows that a transaction has written and not committed.
+    pub fn is_private(&self) -> bool {
+        self.is_private
+    }
+
+    /// The same view, to be kept beyond the transaction: what is read through it is not noted.
+    pub fn detached(&self) -> Snapshot {
+        Snapshot { reads: None, touched: None, ..self.clone() }
     }
 
     /// Whether what is read must be said with [`Snapshot::note_read`], and nothing may be concluded from exact counts and bounds.

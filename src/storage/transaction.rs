@@ -117,7 +117,7 @@ impl Transaction {
 
     /// The snapshot with this transaction's own writes so far on top.
     pub fn snapshot(&self) -> Snapshot {
-        let snapshot = Snapshot::new(self.overlay()).touching(self.touched());
+        let snapshot = Snapshot::new(self.overlay()).touching(self.touched()).private(!self.writes.is_empty());
         match &self.reads {
             Some(reads) => snapshot.noting(reads.log.clone()),
             None => snapshot,

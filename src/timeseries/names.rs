@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
     TimezoneInfo, Value, VisitMut, VisitorMut,
 };
-use lightning_sql::extension::folded;
+use lightning_sql::extension::{argument, plain_name};
 use lightning_sql::sqlstate::{SYNTAX_ERROR, UNDEFINED_FUNCTION};
 use lightning_sql::types::{self, PgType};
 use lightning_sql::{Error, Result};
@@ -24,24 +24,6 @@ pub(crate) fn rewrite(query: &mut Query) -> Result<()> {
     match query.visit(&mut Calls) {
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
-    }
-}
-
-/// A function's name when it is one word.
-pub(crate) fn plain_name(function: &Function) -> Option<String> {
-    let [part] = function.name.0.as_slice() else { return None };
-    part.as_ident().map(folded)
-}
-
-/// The name and the expression of an argument.
-pub(crate) fn argument(arg: &FunctionArg) -> Option<(Option<String>, &Expr)> {
-    match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some((None, expr)),
-        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => Some((Some(folded(name)), expr)),
-        FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(expr), .. } => {
-            Some((Some(folded(name)), expr))
-        }
-        _ => None,
     }
 }
 

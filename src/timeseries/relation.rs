@@ -3,13 +3,13 @@
 use crate::error::external;
 use crate::grammar::{ASOF, LATEST_ON, WINDOW_JOIN};
 use crate::joins;
-use crate::names::plain_name;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, JoinConstraint, JoinOperator, TableFactor,
 };
 use lightning_sql::Error;
+use lightning_sql::extension::plain_name;
 
 /// The planner.
 #[derive(Debug)]

@@ -134,7 +134,7 @@ fn of_relation(relation: &Relation) -> Option<TimeColumn> {
             let columns: Vec<&Column> = key.map(|index| &table.columns[*index]).filter(|c| is_time(c)).collect();
             only(&columns)
         }
-        Relation::View(_) => None,
+        Relation::View(_) | Relation::Graph(_) => None,
     };
     let (name, pg) = of_key.or_else(|| only(&all))?;
     Some(TimeColumn { table: None, name, pg })

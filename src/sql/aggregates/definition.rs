@@ -95,6 +95,7 @@ pub(crate) fn time_of(relation: &Relation) -> Option<usize> {
     match relation {
         Relation::Table(table) => table.time.as_ref().map(|time| time.column),
         Relation::View(view) => view.materialized.as_ref().map(|materialized| materialized.bucket),
+        Relation::Graph(_) => None,
     }
 }
 

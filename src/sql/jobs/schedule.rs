@@ -239,6 +239,7 @@ fn jobs(catalog: &Snapshot) -> BTreeMap<(Kind, Oid), Job> {
                     Relation::View(view) => {
                         (Kind::Refresh, view.materialized.as_ref().and_then(|kept| kept.refresh.clone()), refresh::pace)
                     }
+                    Relation::Graph(_) => continue,
                 };
                 let Some(said) = said else { continue };
                 let Some(every) = pace(&said) else { continue };

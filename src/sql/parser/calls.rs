@@ -1,5 +1,6 @@
 //! Function calls as syntax, for rewrites that put one in place of something else.
 
+use super::names::folded;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
     Ident, ObjectName,
@@ -29,4 +30,22 @@ pub fn function(name: &str, args: Vec<Expr>, clauses: Vec<FunctionArgumentClause
 /// An identifier that means exactly `name`.
 pub fn identifier(name: &str) -> Ident {
     Ident::with_quote('"', name)
+}
+
+/// A function's name when it is one word.
+pub fn plain_name(function: &Function) -> Option<String> {
+    let [part] = function.name.0.as_slice() else { return None };
+    part.as_ident().map(folded)
+}
+
+/// The name and the expression of an argument.
+pub fn argument(arg: &FunctionArg) -> Option<(Option<String>, &Expr)> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some((None, expr)),
+        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => Some((Some(folded(name)), expr)),
+        FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(expr), .. } => {
+            Some((Some(folded(name)), expr))
+        }
+        _ => None,
+    }
 }

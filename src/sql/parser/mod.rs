@@ -20,10 +20,11 @@ pub(crate) mod values;
 pub(crate) mod names;
 mod rewrite;
 pub(crate) mod calls;
+pub(crate) mod words;
 pub(crate) mod spelling;
 
 use crate::error::{Error, Result};
-use crate::extension::{Extension, Extensions};
+use crate::extension::{Extension, Extensions, Misplaced, ObjectStatement};
 use crate::sqlstate::{STATEMENT_TOO_COMPLEX, SYNTAX_ERROR};
 use copy::CopyStatement;
 use datafusion::sql::sqlparser::ast;
@@ -55,6 +56,8 @@ pub(crate) enum Kind {
     Refresh(ast::ObjectName),
     /// ALTER TABLE or MATERIALIZED VIEW … SET (…) or RESET (…).
     AlterParameters(Box<AlterParameters>),
+    /// CREATE or DROP of an object of an extension.
+    Object(Box<ObjectStatement>),
     /// SHOW name.
     Show(String),
     /// SHOW ALL.
@@ -85,6 +88,25 @@ impl Parsed {
     /// Character position of a location, from 1.
     pub(crate) fn position(&self, location: Location) -> Option<usize> {
         self.source.position(location)
+    }
+
+    /// What follows AS in CREATE VIEW.
+    pub(crate) fn defining_query(&self) -> Option<String> {
+        let tokens = tokenize(&self.text).ok()?;
+        let mut depth = 0usize;
+        let begins = tokens.iter().position(|token| {
+            match token.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && keyword(token) == Keyword::AS
+        })?;
+        let (query, _) = without_data_clause(&tokens);
+        let last = query.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))?;
+        let source = Source::new(&self.text);
+        let text = self.text.get(source.offset(tokens[begins].span.end)..source.offset(last.span.end))?;
+        Some(text.trim().to_owned())
     }
 
     /// Bytes of the statement's text before a location.
@@ -165,6 +187,13 @@ pub(crate) fn parse_extended(sql: &str, extensions: &Extensions) -> Result<Vec<P
         let (Some(first), Some(last)) = (first, last) else { continue };
         let text = source.script[source.offset(first.span.start)..source.offset(last.span.end)].to_owned();
         depth::check(group)?;
+        if let Some(statement) = extensions.iter().find_map(|extension| extension.statement(group)) {
+            let statement = statement.map_err(|misplaced| misplaced_error(misplaced, &source))?;
+            let kind = Kind::Object(Box::new(statement));
+            let source = Arc::clone(&source);
+            statements.push(Parsed { kind, text, no_data: false, deferrable: None, column_names: Vec::new(), source });
+            continue;
+        }
         let group = extended(group, extensions, &source)?;
         check_numbers(&group, &source)?;
         let group = group.as_slice();
@@ -181,14 +210,18 @@ pub(crate) fn parse_extended(sql: &str, extensions: &Extensions) -> Result<Vec<P
 /// One statement's tokens as the extensions leave them.
 fn extended(tokens: &[TokenWithSpan], extensions: &Extensions, source: &Source) -> Result<Vec<TokenWithSpan>> {
     let rewrite = |tokens, extension: &Arc<dyn Extension>| extension.rewrite_tokens(tokens);
-    extensions.iter().try_fold(tokens.to_vec(), rewrite).map_err(|misplaced| {
-        let end = || TokenWithSpan::wrap(Token::EOF);
-        let mut error = near(&misplaced.token.unwrap_or_else(end), source);
-        if let Some(message) = misplaced.message {
-            error.0.message = message;
-        }
-        error
-    })
+    let rewritten = extensions.iter().try_fold(tokens.to_vec(), rewrite);
+    rewritten.map_err(|misplaced| misplaced_error(misplaced, source))
+}
+
+fn misplaced_error(misplaced: Misplaced, source: &Source) -> Error {
+    let end = || TokenWithSpan::wrap(Token::EOF);
+    let mut error = near(&misplaced.token.unwrap_or_else(end), source);
+    if let Some(message) = misplaced.message {
+        error.0.message = message.into();
+    }
+    error.0.hint = misplaced.hint.map(String::from);
+    error
 }
 
 /// Takes `WITH [NO] DATA` off the end of a CREATE statement; whether it said NO.
@@ -295,13 +328,31 @@ fn table_command(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     replaced
 }
 
-/// Parses one expression (a column's DEFAULT).
-pub(crate) fn parse_expression(sql: &str) -> Result<ast::Expr> {
+/// Parses one expression (a column's DEFAULT); 42601.
+pub fn parse_expression(sql: &str) -> Result<ast::Expr> {
     let source = Source::new(sql);
     let tokens = tokenize(sql).map_err(|e| tokenizer_error(&e, &source))?;
     depth::check(&tokens)?;
     let mut parser = parser(tokens);
     parser.parse_expr().map_err(|e| syntax_error(&e, &mut parser, &source))
+}
+
+/// Parses tokens that are one expression; without a token, what is misplaced is their end.
+pub fn parse_expression_of(tokens: &[TokenWithSpan]) -> std::result::Result<ast::Expr, Misplaced> {
+    let mut parser = parser(tokens.to_vec());
+    let expr = parser.parse_expr();
+    let next = parser.peek_token();
+    let written = |location: Location| tokens.iter().find(|token| token.span.start == location).cloned();
+    let token = match &expr {
+        Ok(_) if next.token == Token::EOF => None,
+        Err(ParserError::ParserError(text)) => split_location(text).and_then(|(_, at)| written(at)).or(Some(next)),
+        _ => Some(next),
+    };
+    expr.ok().filter(|_| token.is_none()).ok_or_else(|| Misplaced {
+        token: token.filter(|token| token.token != Token::EOF),
+        message: None,
+        hint: None,
+    })
 }
 
 /// Parses one query (a view's definition); 42601.
@@ -313,6 +364,11 @@ pub fn parse_query(sql: &str) -> Result<ast::Query> {
         },
         _ => Err(Error::new(SYNTAX_ERROR, "a query was expected")),
     }
+}
+
+/// The tokens of a statement's text; 42601.
+pub fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>> {
+    tokenize(sql).map_err(|e| tokenizer_error(&e, &Source::new(sql)))
 }
 
 fn tokenize(

@@ -421,7 +421,7 @@ fn view_definition(view: &CatalogView, args: &[Value]) -> Result<Value> {
         return Err(error("42P01", format!("relation \"{}\" does not exist", text(&args[0]))));
     };
     Ok(match view.relation(oid) {
-        Some(Relation::View(definition)) => format!(" {};", definition.definition).into(),
+        Some(Relation::View(definition)) => format!(" {};", definition.shown()).into(),
         _ => Value::Null,
     })
 }
@@ -461,7 +461,7 @@ fn relation_size(view: &CatalogView, args: &[Value]) -> Result<Value> {
     };
     Ok(match view.relation(oid) {
         Some(Relation::Table(table)) => view.size(table).map_or(0, |info| info.bytes as i64).into(),
-        Some(Relation::View(_)) => 0.into(),
+        Some(Relation::View(_) | Relation::Graph(_)) => 0.into(),
         None => match view.index(oid) {
             Some(index) => index.storage.map_or(0, |storage| view.bytes(storage)).into(),
             None if relation::all().iter().any(|r| r.oid == oid) => 0.into(),
@@ -494,7 +494,7 @@ fn database_size(view: &CatalogView, args: &[Value]) -> Result<Value> {
             let indexes = table.indexes.iter().map(|index| view.bytes(index.storage_table()));
             Some(view.bytes(table.storage_table()) + indexes.sum::<i64>())
         }
-        Relation::View(_) => None,
+        Relation::View(_) | Relation::Graph(_) => None,
     });
     Ok(bytes.sum::<i64>().into())
 }

@@ -50,6 +50,7 @@ fn tables(view: &CatalogView, rows: &mut Rows) {
         let (kind, insertable) = match relation {
             Relation::Table(_) => ("BASE TABLE", true),
             Relation::View(_) => ("VIEW", false),
+            Relation::Graph(_) => continue,
         };
         add(view.schema_name(relation.schema()), relation.name(), kind, insertable);
     }
@@ -184,7 +185,7 @@ fn views(view: &CatalogView, rows: &mut Rows) {
                 ("table_catalog", catalog(view)),
                 ("table_schema", view.schema_name(definition.schema).into()),
                 ("table_name", (&definition.name).into()),
-                ("view_definition", format!(" {};", definition.definition).into()),
+                ("view_definition", format!(" {};", definition.shown()).into()),
                 ("check_option", "NONE".into()),
                 ("is_updatable", "NO".into()),
                 ("is_insertable_into", "NO".into()),

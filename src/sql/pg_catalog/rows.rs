@@ -75,6 +75,8 @@ fn kind(relation: &Relation) -> char {
         Relation::Table(_) => 'r',
         Relation::View(view) if view.materialized.is_some() => 'm',
         Relation::View(_) => 'v',
+        // As in PostgreSQL 19.
+        Relation::Graph(_) => 'g',
     }
 }
 
@@ -85,7 +87,7 @@ fn classes(view: &CatalogView, rows: &mut Rows) {
                 let count = view.size(table).map_or(-1.0, |info| info.rows as f64);
                 (HEAP, ShownIndex::of(table).next().is_some(), count)
             }
-            Relation::View(_) => (0, false, -1.0),
+            Relation::View(_) | Relation::Graph(_) => (0, false, -1.0),
         };
         rows.push([
             ("oid", relation.oid().into()),
@@ -246,7 +248,8 @@ fn types(view: &CatalogView, rows: &mut Rows) {
             array_type(rows, info);
         }
     }
-    for relation in view.relations() {
+    let has_rows = |relation: &&Relation| !matches!(relation, Relation::Graph(_));
+    for relation in view.relations().filter(has_rows) {
         rows.push([
             ("oid", relation.type_oid().into()),
             ("typname", relation.name().into()),
@@ -394,11 +397,10 @@ fn dependencies(view: &CatalogView, rows: &mut Rows) {
         }
     }
     for relation in view.relations() {
-        let Relation::View(definition) = relation else { continue };
-        for target in &definition.depends_on {
+        for target in relation.depends_on() {
             rows.push([
                 ("classid", CLASS.into()),
-                ("objid", definition.oid.into()),
+                ("objid", relation.oid().into()),
                 ("refclassid", CLASS.into()),
                 ("refobjid", (*target).into()),
                 ("deptype", 'n'.into()),
@@ -516,7 +518,7 @@ fn materialized_view_list(view: &CatalogView, rows: &mut Rows) {
                 ("hasindexes", false.into()),
                 // What is not kept is computed.
                 ("ispopulated", true.into()),
-                ("definition", format!(" {};", definition.definition).into()),
+                ("definition", format!(" {};", definition.shown()).into()),
             ]);
         }
     }
@@ -531,7 +533,7 @@ fn view_list(view: &CatalogView, rows: &mut Rows) {
                 ("schemaname", view.schema_name(definition.schema).into()),
                 ("viewname", (&definition.name).into()),
                 ("viewowner", OWNER.into()),
-                ("definition", format!(" {};", definition.definition).into()),
+                ("definition", format!(" {};", definition.shown()).into()),
             ]);
         }
     }

@@ -33,7 +33,7 @@ impl CatalogView {
         self.statement.catalog.schemas(self.statement.database)
     }
 
-    /// Tables and views of the session's database.
+    /// Tables, views and graphs of the session's database.
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.statement.catalog.all_relations(self.statement.database)
     }
@@ -42,7 +42,7 @@ impl CatalogView {
     pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.relations().filter_map(|relation| match relation {
             Relation::Table(table) => Some(table),
-            Relation::View(_) => None,
+            Relation::View(_) | Relation::Graph(_) => None,
         })
     }
 

@@ -35,4 +35,4 @@ pub use last::last_of_each;
 pub(crate) use runs::run_length;
 pub use source::LightningScan;
 pub use table::LightningTable;
-pub(crate) use table::PLACE;
+pub use table::PLACE;

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 const ROWS_PER_PARTITION_MIN: u64 = 16_384;
 
 /// The column that says where a row is. Users cannot write this name.
-pub(crate) const PLACE: &str = "\u{1}place";
+pub const PLACE: &str = "\u{1}place";
 
 /// A table as a snapshot sees it. Cheap to make: statistics are read when the planner asks for them first.
 #[derive(Debug)]

@@ -37,9 +37,10 @@ pub(super) async fn table(run: &Run, alter: &AlterTable) -> Result<Outcome> {
         let message = format!("relation \"{}\" does not exist, skipping", name.display());
         return skip(run, write, message).await;
     }
-    if let Some(Relation::View(view)) = name.find(&before) {
-        let message = format!("ALTER action ADD COLUMN cannot be performed on relation \"{}\"", view.name);
-        return Err(Error::new(WRONG_OBJECT_TYPE, message).with_detail("This operation is not supported for views."));
+    if let Some(relation @ (Relation::View(_) | Relation::Graph(_))) = name.find(&before) {
+        let message = format!("ALTER action ADD COLUMN cannot be performed on relation \"{}\"", relation.name());
+        let detail = format!("This operation is not supported for {}s.", relation.kind());
+        return Err(Error::new(WRONG_OBJECT_TYPE, message).with_detail(detail));
     }
     let table = name.table(&before, "alter")?;
     let mut columns: Vec<NewColumn> = Vec::new();
@@ -135,12 +136,15 @@ async fn add(
     let (to, indexes_to) =
         write.blocking(move |txn| move_rows(txn, &moving, definition, &shape, &defaults, check)).await?;
     edit.move_rows(table.oid, to, &indexes_to)?;
-    let views = edit.dependents_of(table.oid);
+    let dependents = edit.dependents_of(table.oid);
     let catalog = Arc::new(edit.current().clone());
     write.apply(edit)?;
     let after = run.session.set_context(write.txn()?.storage.snapshot(), catalog);
-    for view in views {
-        check_view(run, &view, table, before, &after).await?;
+    for dependent in dependents {
+        // A graph has the columns that are written out in its definition, whatever is added.
+        if let Relation::View(view) = dependent {
+            check_view(run, &view, table, before, &after).await?;
+        }
     }
     Ok(())
 }
@@ -212,7 +216,7 @@ async fn check_view(
 }
 
 /// What a view's query yields.
-async fn view_columns(run: &Run, view: &View, context: &Arc<StatementContext>) -> Result<Vec<PlanColumn>> {
+pub(super) async fn view_columns(run: &Run, view: &View, context: &Arc<StatementContext>) -> Result<Vec<PlanColumn>> {
     let context = StatementContext { search_path: view.search_path.clone(), ..context.as_ref().clone() };
     let mut state = state_for(&run.session.base, &run.session.info, &Arc::new(context));
     semantics::begin_statement(&mut state, &run.session.info);

@@ -515,6 +515,7 @@ pub(super) async fn view(run: &Run, create: &CreateView) -> Result<Outcome> {
         schema: schema.oid,
         name: name.name.clone(),
         definition: create.query.to_string(),
+        written: run.parsed.defining_query(),
         search_path: context.search_path.clone(),
         columns,
         depends_on,
@@ -562,7 +563,8 @@ fn check_replacement(edit: &Edit, old: &lightning_catalog::View, new: &NewView) 
         }
     }
     let readers = edit.dependents_of(old.oid);
-    let reads_itself = new.depends_on.contains(&old.oid) || readers.iter().any(|v| new.depends_on.contains(&v.oid));
+    let reads_itself =
+        new.depends_on.contains(&old.oid) || readers.iter().any(|reader| new.depends_on.contains(&reader.oid()));
     if reads_itself {
         let message = format!("infinite recursion detected in rules for relation \"{}\"", old.name);
         return Err(Error::new(crate::SqlState("42P17"), message));
@@ -592,6 +594,8 @@ pub(super) fn dependencies(run: &Run, query: &Query, context: &StatementContext)
     }
     let mut names = Names::default();
     let _ = query.visit(&mut names);
+    let extensions = run.session.instance.extensions().iter();
+    names.relations.extend(extensions.flat_map(|extension| extension.relations(query)));
     let mut oids = Vec::new();
     for relation in &names.relations {
         let name = Name::new(run, relation)?;

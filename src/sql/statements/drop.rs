@@ -1,8 +1,9 @@
-//! DROP SCHEMA, TABLE, VIEW, MATERIALIZED VIEW; TRUNCATE.
+//! DROP SCHEMA, TABLE, VIEW, MATERIALIZED VIEW, and objects of extensions; TRUNCATE.
 
 use super::target::{Name, folded};
 use super::{done, index, materialized};
 use crate::error::{Error, Result};
+use crate::extension::DropObject;
 use crate::outcome::Outcome;
 use crate::session::Run;
 use crate::sqlstate::{
@@ -26,15 +27,25 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
     if !is_known && !matches!(object_type, ObjectType::Schema) {
         return Err(Error::unsupported(format!("DROP {object_type}")));
     }
+    let kind = match object_type {
+        ObjectType::Schema => ObjectKind::Schema,
+        ObjectType::View => ObjectKind::View,
+        ObjectType::MaterializedView => ObjectKind::MaterializedView,
+        _ => ObjectKind::Table,
+    };
+    objects(run, &DropObject { kind, names: names.clone(), if_exists: *if_exists, cascade: *cascade }).await
+}
+
+/// Drops schemas and relations.
+pub(super) async fn objects(run: &Run, statement: &DropObject) -> Result<Outcome> {
+    let DropObject { kind, names, if_exists, cascade } = statement;
     let mut write = run.session.write()?;
     let catalog = write.lock_ddl(run).await?;
     let mut drop = Drop { run, edit: Edit::new(&catalog), stored: Vec::new(), cascaded: Vec::new(), cascade: *cascade };
     for name in names {
-        match object_type {
-            ObjectType::Schema => drop.schema(name, *if_exists)?,
-            ObjectType::View => drop.relation(name, ObjectKind::View, *if_exists)?,
-            ObjectType::MaterializedView => drop.relation(name, ObjectKind::MaterializedView, *if_exists)?,
-            _ => drop.relation(name, ObjectKind::Table, *if_exists)?,
+        match kind {
+            ObjectKind::Schema => drop.schema(name, *if_exists)?,
+            kind => drop.relation(name, *kind, *if_exists)?,
         }
     }
     let Drop { edit, stored, cascaded, .. } = drop;
@@ -57,7 +68,7 @@ pub(super) async fn run(run: &Run, statement: &Statement) -> Result<Outcome> {
     }
     write.apply(edit)?;
     write.finish().await?;
-    Ok(done(format!("DROP {object_type}")))
+    Ok(done(format!("DROP {}", kind.noun().to_uppercase())))
 }
 
 struct Drop<'a> {
@@ -136,10 +147,10 @@ impl Drop<'_> {
             self.dependency_lines(relation.oid(), &what, &mut lines);
             return Err(depends(&what, &lines));
         }
-        for view in dependents {
-            self.cascaded.push(format!("{} {}", Relation::View(Arc::clone(&view)).kind(), view.name));
-            let view = self.edit.drop_relation(view.oid)?;
-            self.stored.push(view);
+        for dependent in dependents {
+            self.cascaded.push(format!("{} {}", dependent.kind(), dependent.name()));
+            let dropped = self.edit.drop_relation(dependent.oid())?;
+            self.stored.push(dropped);
         }
         let dropped = self.edit.drop_relation(relation.oid())?;
         self.stored.push(dropped);
@@ -148,11 +159,12 @@ impl Drop<'_> {
 
     /// `view v depends on table t`, then what depends on `v`.
     fn dependency_lines(&self, oid: Oid, what: &str, lines: &mut Vec<String>) {
-        for view in self.edit.current().dependents(oid) {
-            let line = format!("view {} depends on {what}", view.name);
+        for dependent in self.edit.current().dependents(oid) {
+            let dependent_name = format!("{} {}", dependent.kind(), dependent.name());
+            let line = format!("{dependent_name} depends on {what}");
             if !lines.contains(&line) {
                 lines.push(line);
-                self.dependency_lines(view.oid, &format!("view {}", view.name), lines);
+                self.dependency_lines(dependent.oid(), &dependent_name, lines);
             }
         }
     }
@@ -194,7 +206,7 @@ pub(super) async fn truncate(run: &Run, truncate: &Truncate) -> Result<Outcome> 
     let mut tables = Vec::new();
     for target in &truncate.table_names {
         let name = Name::new(run, &target.name)?;
-        if let Some(Relation::View(_)) = name.find(&context) {
+        if let Some(Relation::View(_) | Relation::Graph(_)) = name.find(&context) {
             return Err(Error::new(WRONG_OBJECT_TYPE, format!("\"{}\" is not a table", name.name)));
         }
         tables.push(name.table(&context, "truncate")?);

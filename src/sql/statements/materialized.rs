@@ -140,6 +140,7 @@ pub(super) async fn create(run: &Run, create: &CreateView) -> Result<Outcome> {
         schema: schema.oid,
         name: name.name.clone(),
         definition: create.query.to_string(),
+        written: run.parsed.defining_query(),
         search_path: context.search_path.clone(),
         columns,
         depends_on,
@@ -172,5 +173,6 @@ pub(super) fn kept(relation: &Relation) -> Vec<lightning_storage::TableId> {
     match relation {
         Relation::View(view) => view.materialized.iter().flat_map(|kept| [kept.rows(), kept.marks()]).collect(),
         Relation::Table(table) => vec![table.storage_table()],
+        Relation::Graph(_) => vec![],
     }
 }

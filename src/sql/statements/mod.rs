@@ -1,12 +1,13 @@
 //! What each kind of statement does.
 //!
-//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE, ALTER and DROP ([`create`], [`alter`], [`parameters`], [`drop`], [`index`]),
+//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE, ALTER and DROP ([`create`], [`alter`], [`parameters`], [`drop`], [`index`]), of objects of extensions too ([`object`]),
 //! queries that lock rows ([`locked`]), settings ([`setting`]), transaction control ([`control`]), VACUUM ([`vacuum`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
 //! beside this one. What PostgreSQL has and Lightning does not answers 0A000 here, by name, before anything is planned.
 
 mod control;
 mod time_options;
 mod materialized;
+mod object;
 mod create;
 mod alter;
 mod parameters;
@@ -45,6 +46,7 @@ pub(crate) async fn execute(run: &Run, prepared: Option<&Prepared>) -> Result<Ou
         Kind::Vacuum(tables) => Box::pin(vacuum::run(run, tables)).await,
         Kind::Refresh(view) => Box::pin(refresh::run(run, view)).await,
         Kind::AlterParameters(alter) => Box::pin(parameters::run(run, alter)).await,
+        Kind::Object(statement) => Box::pin(object::run(run, statement)).await,
         Kind::Show(name) => setting::show(run, name),
         Kind::ShowAll => setting::show_all(run),
         Kind::Sql(statement) => Box::pin(sql(run, statement, prepared)).await,
@@ -93,6 +95,7 @@ fn writes(kind: &Kind) -> Option<String> {
         Kind::Sql(statement) => statement.as_ref(),
         Kind::Refresh(_) => return Some("REFRESH MATERIALIZED VIEW".to_owned()),
         Kind::AlterParameters(alter) => return Some(parameters::tag(alter).to_owned()),
+        Kind::Object(statement) => return Some(object::tag(statement)),
         Kind::Checkpoint | Kind::Vacuum(_) | Kind::Show(_) | Kind::ShowAll => return None,
     };
     Some(match statement {

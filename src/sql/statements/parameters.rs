@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::parser::parameters::{AlterParameters, Altered};
 use crate::session::Run;
 use crate::sqlstate::{SUCCESSFUL_COMPLETION, WRONG_OBJECT_TYPE};
-use lightning_catalog::{Edit, Relation, View};
+use lightning_catalog::{Edit, Relation};
 use lightning_storage::TableMode;
 
 /// Runs the statement.
@@ -29,7 +29,9 @@ pub(super) async fn run(run: &Run, alter: &AlterParameters) -> Result<Outcome> {
             edit.set_materialized(view.oid, materialized::changed(view, &alter.changes)?)?;
             write.apply(edit)?;
         }
-        (Some(Relation::View(view)), Altered::Table) => return Err(of_view(view, alter)),
+        (Some(relation @ (Relation::View(_) | Relation::Graph(_))), Altered::Table) => {
+            return Err(of_another(relation, alter));
+        }
         (Some(other), Altered::MaterializedView) => {
             let message = format!("\"{}\" is not a materialized view", other.name());
             return Err(Error::new(WRONG_OBJECT_TYPE, message));
@@ -55,9 +57,10 @@ pub(super) fn tag(alter: &AlterParameters) -> &'static str {
     }
 }
 
-fn of_view(view: &View, alter: &AlterParameters) -> Error {
+fn of_another(relation: &Relation, alter: &AlterParameters) -> Error {
     let is_reset = alter.changes.first().is_some_and(|change| change.value.is_none());
     let action = if is_reset { "RESET" } else { "SET" };
-    let message = format!("ALTER action {action} cannot be performed on relation \"{}\"", view.name);
-    Error::new(WRONG_OBJECT_TYPE, message).with_detail("This operation is not supported for views.")
+    let message = format!("ALTER action {action} cannot be performed on relation \"{}\"", relation.name());
+    let detail = format!("This operation is not supported for {}s.", relation.kind());
+    Error::new(WRONG_OBJECT_TYPE, message).with_detail(detail)
 }

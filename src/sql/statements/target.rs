@@ -67,8 +67,9 @@ impl Name {
             Some(Relation::View(view)) if view.materialized.is_some() => {
                 Err(Error::new(WRONG_OBJECT_TYPE, format!("cannot change materialized view \"{}\"", self.name)))
             }
-            Some(Relation::View(_)) => {
-                Err(Error::new(WRONG_OBJECT_TYPE, format!("cannot {verb} view \"{}\"", self.name)))
+            Some(relation @ (Relation::View(_) | Relation::Graph(_))) => {
+                let kind = relation.kind();
+                Err(Error::new(WRONG_OBJECT_TYPE, format!("cannot {verb} {kind} \"{}\"", self.name)))
             }
             None if self.is_system(context) => Err(Error::new(
                 INSUFFICIENT_PRIVILEGE,
@@ -82,9 +83,7 @@ impl Name {
     pub(crate) fn is_system(&self, context: &StatementContext) -> bool {
         let Some(schema) = &self.schema else { return false };
         let system = context.catalog.schema(context.database, schema).is_some_and(|s| s.is_system());
-        system
-            && (crate::system::table_names().contains(&self.name)
-                || crate::pg_catalog::table_names(schema).contains(&self.name))
+        system && (crate::system::is_own(&self.name) || crate::pg_catalog::table_names(schema).contains(&self.name))
     }
 
     /// The schema to create in.

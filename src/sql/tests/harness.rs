@@ -2,6 +2,7 @@
 
 use arrow::array::timezone::Tz;
 use futures::StreamExt;
+use lightning_sql::extension::Extensions;
 use lightning_sql::text::TextColumn;
 use lightning_sql::{ConnectOptions, Error, Instance, InstanceOptions, Outcome, Session};
 use lightning_storage::{Engine, Options};
@@ -22,10 +23,14 @@ impl Db {
     }
 
     pub fn open(vfs: Arc<dyn Vfs>) -> Db {
+        Self::extended(vfs, Extensions::default())
+    }
+
+    pub fn extended(vfs: Arc<dyn Vfs>, extensions: Extensions) -> Db {
         let options = Options { memory_limit_bytes: 512 << 20, threads: 2 };
         let engine = Engine::open(Arc::clone(&vfs), Path::new("/db"), options).expect("open engine");
-        let instance = Instance::open(engine, InstanceOptions { threads: 2, spill_dir: None, extensions: [].into() })
-            .expect("open instance");
+        let options = InstanceOptions { threads: 2, spill_dir: None, extensions };
+        let instance = Instance::open(engine, options).expect("open instance");
         let session = connect(&instance);
         Db { vfs, instance, session }
     }

@@ -4,6 +4,7 @@ mod basics;
 mod concurrent;
 mod copying;
 mod copying_binary;
+mod extensions;
 mod failures;
 mod harness;
 mod indexes;

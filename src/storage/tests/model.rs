@@ -1,10 +1,10 @@
 //! The engine against a plain model: random operations, checked every few.
 
 use crate::support::*;
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
+use arrow::datatypes::{Int64Type, UInt64Type};
 use fastrand::Rng;
-use lightning_storage::{Engine, Snapshot, TableId, Transaction};
+use lightning_storage::{Engine, Moves, ScanSpec, Snapshot, TableId, Transaction};
 use lightning_vfs::Vfs;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -137,6 +137,10 @@ impl World {
         check(&self.engine.snapshot(), &self.committed);
         if let Some((txn, tables)) = &self.open {
             check(&txn.snapshot(), tables);
+            // What a transaction has written is different to it from what was there, and from what others see.
+            for (snapshot, older) in self.snapshots.first().into_iter().chain(self.snapshots.last()) {
+                check_changes(&txn.snapshot(), tables, snapshot, older);
+            }
         }
         if let Some((snapshot, tables)) = self.snapshots.last() {
             check(snapshot, tables);
@@ -155,6 +159,7 @@ fn check_changes(now: &Snapshot, tables: &Tables, since: &Snapshot, older: &Tabl
             let others: HashSet<i64> = others.iter().copied().collect();
             ids.iter().copied().filter(|id| !others.contains(id)).collect::<BTreeSet<i64>>()
         };
+        check_moves(now, since, *table, before.is_empty());
         let changes = now.changes(*table, since).unwrap();
         let ids_of = |batch: &RecordBatch| {
             let ids = batch.column(0).as_primitive::<Int64Type>().values().iter().copied();
@@ -172,6 +177,40 @@ fn check_changes(now: &Snapshot, tables: &Tables, since: &Snapshot, older: &Tabl
         assert_eq!(distinct(inserted.clone()), only(ids, before));
         assert_eq!(distinct(deleted), only(before, ids));
     }
+}
+
+/// What stayed where it was and what did not are all rows of both snapshots.
+fn check_moves(now: &Snapshot, since: &Snapshot, table: TableId, is_new: bool) {
+    let Some(moves) = now.moves(table, since, u64::MAX).unwrap() else {
+        assert!(is_new);
+        return;
+    };
+    assert!(!now.has_same_rows(table, since) || moves == Moves::default());
+    let (places, old) = (by_place(now, table), by_place(since, table));
+    let mut stayed = old.clone();
+    moves.gone.iter().for_each(|place| assert!(stayed.remove(place).is_some()));
+    let stays: Vec<u64> = places.keys().copied().filter(|place| moves.new.binary_search(place).is_err()).collect();
+    assert_eq!(stays.len() + moves.new.len(), places.len());
+    let there = now.places_in(table, since, &UInt64Array::from(stays.clone())).unwrap();
+    assert_eq!(there.null_count(), 0);
+    for (place, there) in stays.iter().zip(there.values()) {
+        assert_eq!(stayed.remove(there), Some(places[place]));
+    }
+    assert!(stayed.is_empty());
+    let few = moves.gone.len().max(moves.new.len()) as u64;
+    assert!(few == 0 || now.moves(table, since, few - 1).unwrap().is_none());
+}
+
+/// The ids of a table by place.
+fn by_place(snapshot: &Snapshot, table: TableId) -> BTreeMap<u64, i64> {
+    let spec = ScanSpec { projection: vec![0], places: true, ..ScanSpec::default() };
+    let mut found = BTreeMap::new();
+    for batch in snapshot.scan(table, spec).unwrap().reader() {
+        let batch = batch.unwrap();
+        let places = batch.column(1).as_primitive::<UInt64Type>().values().iter().copied();
+        found.extend(places.zip(batch.column(0).as_primitive::<Int64Type>().values().iter().copied()));
+    }
+    found
 }
 
 fn check(snapshot: &Snapshot, tables: &Tables) {

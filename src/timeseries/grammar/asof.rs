@@ -1,9 +1,9 @@
 //! Joins by time: `ASOF [LEFT] JOIN` in Snowflake's, DuckDB's and QuestDB's spelling, and `WINDOW JOIN`.
 
-use super::clause::Words;
 use super::edits::Edits;
-use super::{ASOF, Result, WINDOW_JOIN};
+use super::{ASOF, Result, WINDOW_JOIN, clause};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use lightning_sql::extension::Words;
 use std::ops::Range;
 
 /// `place` is that of ASOF.
@@ -15,7 +15,7 @@ pub(super) fn rewrite(words: &Words, place: usize, edits: &mut Edits) -> Result<
         edits.delete(words.index(taken));
     }
     let beginnings = ["ON", "USING", "MATCH_CONDITION", "TOLERANCE"];
-    let mut condition = words.end_of_join(join + 1, &beginnings);
+    let mut condition = clause::end_of_join(words, join + 1, &beginnings);
     let mut marker: Vec<TokenWithSpan> = at.call(ASOF).into_iter().chain([at.text(kind)]).collect();
     let snowflake = words.says(condition, "MATCH_CONDITION").then_some(condition);
     if snowflake.is_some() {
@@ -26,13 +26,13 @@ pub(super) fn rewrite(words: &Words, place: usize, edits: &mut Edits) -> Result<
     }
     let mut end = condition;
     if words.says_any(condition, &["ON", "USING"]) {
-        end = words.end_of_join(condition + 1, &["TOLERANCE"]);
+        end = clause::end_of_join(words, condition + 1, &["TOLERANCE"]);
     } else if snowflake.is_none() {
         return Err(words.misplaced(condition));
     }
     let mut tolerance = Vec::new();
     if words.says(end, "TOLERANCE") {
-        let after = words.end_of_join(end + 1, &[]);
+        let after = clause::end_of_join(words, end + 1, &[]);
         tolerance = length(words, end + 1..after)?;
         for taken in end..after {
             edits.delete(words.index(taken));
@@ -72,7 +72,7 @@ fn match_condition(words: &Words, place: usize, marker: Vec<TokenWithSpan>, edit
 
 /// A length of time as one literal, or an expression as it is.
 fn length(words: &Words, range: Range<usize>) -> Result<Vec<TokenWithSpan>> {
-    if let Some((text, end)) = words.length(range.start)
+    if let Some((text, end)) = clause::length(words, range.start)
         && end == range.end
     {
         return Ok(vec![words.at(range.start).text(&text)]);
@@ -87,9 +87,9 @@ fn length(words: &Words, range: Range<usize>) -> Result<Vec<TokenWithSpan>> {
 pub(super) fn rewrite_window(words: &Words, place: usize, edits: &mut Edits) -> Result<()> {
     let at = words.at(place);
     edits.replace(words.index(place), [at.keyword("ASOF")]);
-    let condition = words.end_of_join(place + 2, &["USING", "RANGE"]);
+    let condition = clause::end_of_join(words, place + 2, &["USING", "RANGE"]);
     let range = if words.says_any(condition, &["ON", "USING"]) {
-        words.end_of_join(condition + 1, &["RANGE"])
+        clause::end_of_join(words, condition + 1, &["RANGE"])
     } else {
         condition
     };

@@ -1,7 +1,6 @@
 //! Changes to a list of tokens, noted by place and applied together.
 
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What changes.
@@ -41,48 +40,5 @@ impl Edits {
         }
         changed.extend(self.inserted.remove(&count).into_iter().flatten());
         changed
-    }
-}
-
-/// New tokens in the place of one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct At(pub(super) Span);
-
-impl At {
-    pub(super) fn token(self, token: Token) -> TokenWithSpan {
-        TokenWithSpan { token, span: self.0 }
-    }
-
-    /// A keyword.
-    pub(super) fn keyword(self, word: &str) -> TokenWithSpan {
-        self.token(Token::make_keyword(word))
-    }
-
-    /// A name.
-    pub(super) fn name(self, name: &str) -> TokenWithSpan {
-        self.token(Token::Word(Word { value: name.to_owned(), quote_style: None, keyword: Keyword::NoKeyword }))
-    }
-
-    /// A literal.
-    pub(super) fn text(self, text: &str) -> TokenWithSpan {
-        self.token(Token::SingleQuotedString(text.to_owned()))
-    }
-
-    /// `name(`
-    pub(super) fn call(self, name: &str) -> [TokenWithSpan; 2] {
-        [self.name(name), self.token(Token::LParen)]
-    }
-
-    /// `, name =>`
-    pub(super) fn argument(self, name: &str) -> [TokenWithSpan; 3] {
-        [self.token(Token::Comma), self.name(name), self.token(Token::RArrow)]
-    }
-
-    pub(super) fn comma(self) -> TokenWithSpan {
-        self.token(Token::Comma)
-    }
-
-    pub(super) fn close(self) -> TokenWithSpan {
-        self.token(Token::RParen)
     }
 }

@@ -1,9 +1,9 @@
 //! `LATEST ON time PARTITION BY keys`: the row with the latest time of each key, among those the WHERE lets through.
 
-use super::clause::Words;
 use super::edits::Edits;
-use super::{LATEST_ON, Result};
+use super::{LATEST_ON, Result, clause};
 use datafusion::sql::sqlparser::tokenizer::Token;
+use lightning_sql::extension::Words;
 
 /// `place` is that of LATEST, `condition` that of the query's WHERE.
 pub(super) fn rewrite(words: &Words, place: usize, condition: Option<usize>, edits: &mut Edits) -> Result<()> {
@@ -24,7 +24,7 @@ pub(super) fn rewrite(words: &Words, place: usize, condition: Option<usize>, edi
     }
     edits.replace(words.index(partition), [at.comma()]);
     edits.delete(words.index(partition + 1));
-    let end = words.end_of_clause(partition + 2);
+    let end = clause::end_of_clause(words, partition + 2);
     if end == partition + 2 || words.says(end, "WHERE") {
         return Err(words.misplaced(end));
     }

@@ -16,11 +16,11 @@ mod edits;
 mod latest_on;
 mod sample_by;
 
-use clause::{Clause, Words};
+use clause::Clause;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use edits::Edits;
-use lightning_sql::extension::Misplaced;
+use lightning_sql::extension::{Misplaced, Words};
 
 /// What the table before LATEST ON is narrowed to: `(time, keys…)`.
 pub(crate) const LATEST_ON: &str = "lightning_latest_on";

@@ -1,14 +1,14 @@
 //! `SAMPLE BY width [FROM lower TO upper] [FILL (…)] [ALIGN TO …]`: groups of time.
 
-use super::clause::Words;
 use super::edits::Edits;
-use super::{FILLS, Result, SAMPLE_BY};
+use super::{FILLS, Result, SAMPLE_BY, clause};
+use lightning_sql::extension::Words;
 
 /// `place` is that of SAMPLE.
 pub(super) fn rewrite(words: &Words, place: usize, edits: &mut Edits) -> Result<()> {
     let at = words.at(place);
     edits.replace(words.index(place), [at.keyword("GROUP")]);
-    let Some((width, mut next)) = words.length(place + 2) else { return Err(words.misplaced(place + 2)) };
+    let Some((width, mut next)) = clause::length(words, place + 2) else { return Err(words.misplaced(place + 2)) };
     for taken in place + 2..next {
         edits.delete(words.index(taken));
     }
@@ -20,7 +20,9 @@ pub(super) fn rewrite(words: &Words, place: usize, edits: &mut Edits) -> Result<
             let name = if words.says(next, "FROM") { "lower" } else { "upper" };
             edits.replace(words.index(next), at.argument(name));
             let beginnings = ["FROM", "TO", "FILL", "ALIGN"];
-            next = words.find(next + 1, |place| words.says_any(place, &beginnings)).min(words.end_of_clause(next + 1));
+            next = words
+                .find(next + 1, |place| words.says_any(place, &beginnings))
+                .min(clause::end_of_clause(words, next + 1));
         } else if words.says(next, "FILL") {
             edits.replace(words.index(next), at.argument("fill").into_iter().chain([at.name(FILLS)]));
             next = words.find(next + 2, |_| false) + 1;
@@ -30,7 +32,7 @@ pub(super) fn rewrite(words: &Words, place: usize, edits: &mut Edits) -> Result<
             break;
         }
     }
-    let end = words.end_of_clause(next);
+    let end = clause::end_of_clause(words, next);
     if end != next {
         return Err(words.misplaced(next));
     }

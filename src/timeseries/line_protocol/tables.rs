@@ -127,8 +127,8 @@ impl TableRows {
         };
         let table = match relation {
             None => return Ok(opened),
-            Some(Relation::View(_)) => return Err(format!("{} is a view, not a table", shown(name))),
             Some(Relation::Table(table)) => table,
+            Some(other) => return Err(format!("{} is a {}, not a table", shown(name), other.kind())),
         };
         let time = time_column::written(table)
             .ok_or_else(|| format!("table {} has no column that is clearly its time", shown(name)))?;

@@ -11,14 +11,13 @@
 //! Of a window join the aggregates move from the SELECT into the mark, and what stays are the columns they make.
 
 use crate::grammar::{ASOF, LATEST_ON, WINDOW_JOIN};
-use crate::names::plain_name;
 use crate::time_column::{self, Withs};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint,
     JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut,
     VisitorMut,
 };
-use lightning_sql::extension::{Scope, identifier, parse_query};
+use lightning_sql::extension::{Scope, identifier, parse_query, plain_name};
 use lightning_sql::sqlstate::SYNTAX_ERROR;
 use lightning_sql::{Error, Result};
 use std::ops::ControlFlow;

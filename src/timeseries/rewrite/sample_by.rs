@@ -9,14 +9,14 @@
 
 use crate::gapfill::markers::{CONSTANT, INTERPOLATE, LOCF, SAMPLE};
 use crate::grammar::{FILLS, SAMPLE_BY};
-use crate::names::{argument, named_type, plain_name};
+use crate::names::named_type;
 use crate::time_bucket;
 use crate::time_column::{self, TimeColumn, Withs};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArguments, GroupByExpr, Ident, OrderBy, OrderByExpr,
     OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, TimezoneInfo, Value, VisitMut, VisitorMut,
 };
-use lightning_sql::extension::{Scope, call, folded, identifier};
+use lightning_sql::extension::{Scope, argument, call, folded, identifier, plain_name};
 use lightning_sql::sqlstate::{GROUPING_ERROR, INVALID_PARAMETER_VALUE, SYNTAX_ERROR};
 use lightning_sql::text::interval::interval;
 use lightning_sql::{Error, Result, types};

@@ -4,13 +4,12 @@
 //! no key.
 
 use crate::lttb;
-use crate::names::argument;
 use crate::time_column::{self, TimeColumn};
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, ObjectName, Select, TableAlias, TableFactor, TableFunctionArgs, UnaryOperator, Value,
 };
 use lightning_catalog::{Column, Relation};
-use lightning_sql::extension::{Scope, folded, identifier, parse_query, quoted};
+use lightning_sql::extension::{Scope, argument, folded, identifier, parse_query, quoted};
 use lightning_sql::sqlstate::{
     DATATYPE_MISMATCH, INVALID_PARAMETER_VALUE, INVALID_TEXT_REPRESENTATION, NUMERIC_VALUE_OUT_OF_RANGE, SYNTAX_ERROR,
     UNDEFINED_COLUMN, UNDEFINED_FUNCTION,
@@ -138,7 +137,7 @@ impl Series {
                 let key = table.primary_key.iter().flat_map(|key| &key.columns);
                 key.map(|index| table.columns[*index].name.clone()).filter(|name| *name != time.name).collect()
             }
-            Relation::View(_) => Vec::new(),
+            Relation::View(_) | Relation::Graph(_) => Vec::new(),
         };
         let of_column = |column: &Column| PgType::by_oid(column.type_oid.0).unwrap_or(types::UNKNOWN);
         let values = columns.iter().filter(|column| is_number(of_column(column)) && !keys.contains(&column.name));
