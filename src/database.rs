@@ -8,6 +8,7 @@
 //! What must hold: tasks on the runtime never own a [`Database`], or closing it would wait for itself.
 
 use crate::configuration::Configuration;
+use lightning_graph::PropertyGraphs;
 use lightning_sql::extension::{Extension, Extensions};
 use lightning_sql::{ConnectOptions, Error, Instance, InstanceOptions, Result, SqlState};
 use lightning_storage::Engine;
@@ -146,7 +147,7 @@ impl OpenOptions {
 
 /// What extends SQL in this database.
 fn extensions() -> Extensions {
-    [Arc::new(TimeSeries) as Arc<dyn Extension>].into()
+    [Arc::new(TimeSeries) as Arc<dyn Extension>, Arc::new(PropertyGraphs::default())].into()
 }
 
 /// SQLSTATE of failures of the operating system.

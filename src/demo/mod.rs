@@ -6,6 +6,7 @@
 //! What must hold: the schema has all parts or is not there, for everything is one transaction; one that is there, whoever made it, is
 //! left alone; and the data is the same every time.
 
+mod graph;
 mod time_series;
 
 use crate::client::Client;
@@ -22,6 +23,8 @@ struct Part {
     script: &'static str,
     /// The relations to tell of, without their schema, and what each has.
     relations: &'static [(&'static str, &'static str)],
+    /// The property graphs to tell of, in the same way.
+    graphs: &'static [(&'static str, &'static str)],
     /// What to try.
     examples: &'static [Example],
 }
@@ -32,8 +35,8 @@ struct Example {
     sql: &'static str,
 }
 
-/// All fields.
-const PARTS: &[Part] = &[time_series::PART];
+/// All fields. A later one may ask about the relations of an earlier one.
+const PARTS: &[Part] = &[time_series::PART, graph::PART];
 
 /// Makes the data unless its schema is there, and writes what there is and what can be asked.
 pub fn run(client: &Client, out: &mut dyn Write) -> Result<(), Failure> {
@@ -75,11 +78,17 @@ fn execute(client: &Client, sql: &str) -> Result<(), Failure> {
 /// Writes what there is.
 fn describe(client: &Client, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "Schema {SCHEMA} has")?;
-    for (name, what) in PARTS.iter().flat_map(|part| part.relations) {
-        let relation = format!("{SCHEMA}.{name}");
-        let count = client.rows(&format!("SELECT count(*) FROM {relation}"))?;
-        let count = count.into_iter().flatten().flatten().next().unwrap_or_default();
-        writeln!(out, "  {relation:<14} {count:>7} rows: {what}")?;
+    for part in PARTS {
+        for (name, what) in part.relations {
+            let relation = format!("{SCHEMA}.{name}");
+            let count = client.rows(&format!("SELECT count(*) FROM {relation}"))?;
+            let count = count.into_iter().flatten().flatten().next().unwrap_or_default();
+            writeln!(out, "  {relation:<14} {count:>7} rows: {what}")?;
+        }
+        for (name, what) in part.graphs {
+            let graph = format!("{SCHEMA}.{name}");
+            writeln!(out, "  {graph:<14} {:>12}: {what}", "graph")?;
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ pub(super) const PART: Part = Part {
         ("trade", "what was bought of them"),
         ("hourly", "a continuous aggregate of metric"),
     ],
+    graphs: &[],
     examples: &[
         Example {
             title: "The load of two hosts, every six hours",

@@ -31,7 +31,21 @@ fn queries(said: &str) -> Vec<&str> {
 fn every_query_it_shows_has_rows() {
     let (_dir, data, said) = demo();
     let queries = queries(&said);
-    for words in ["SAMPLE BY", "LATEST ON", "time_bucket_gapfill", "ASOF JOIN", "rate(", "demo.hourly"] {
+    for words in [
+        "SAMPLE BY",
+        "LATEST ON",
+        "time_bucket_gapfill",
+        "ASOF JOIN",
+        "rate(",
+        "demo.hourly",
+        "WHERE c.ms >= 20",
+        "->{2}",
+        "path_length(p)",
+        "graph_shortest_path",
+        "graph_pagerank",
+        "graph_dot",
+        "FROM pause JOIN GRAPH_TABLE",
+    ] {
         assert_eq!(queries.iter().filter(|query| query.contains(words)).count(), 1, "{words}");
     }
     for query in &queries {
@@ -65,6 +79,37 @@ fn its_data_has_what_it_is_to_show() {
     assert_eq!(ask(&data, "SELECT count(DISTINCT hour) AS n FROM demo.hourly"), "n\n72\n");
     let cpu = "SELECT min(cpu) > 0 AND max(cpu) < 100 AS percent FROM demo.metric";
     assert_eq!(ask(&data, cpu), "percent\nt\n");
+}
+
+#[test]
+fn its_graph_has_what_it_is_to_show() {
+    let (_dir, data, said) = demo();
+    for line in ["demo.service        18 rows", "demo.calls          36 rows", "demo.site             graph"] {
+        assert!(said.contains(line), "{said}");
+    }
+    let shown = |words: &str| ask(&data, queries(&said).into_iter().find(|query| query.contains(words)).unwrap());
+    assert_eq!(shown("path_length(p)"), "calls,way\n3,\"{shop,checkout,payment,ledger}\"\n");
+    assert_eq!(shown("graph_shortest_path"), "step,service\n0,shop\n1,cart\n2,checkout\n3,payment\n4,ledger\n");
+    // What the title of the second says of the two.
+    let took = |ways: &str| {
+        let took = format!("SELECT sum(ms) AS ms FROM demo.calls WHERE (caller, callee) IN ({ways})");
+        ask(&data, &took)
+    };
+    assert_eq!(took("('shop', 'checkout'), ('checkout', 'payment'), ('payment', 'ledger')"), "ms\n77\n");
+    assert_eq!(
+        took("('shop', 'cart'), ('cart', 'checkout'), ('checkout', 'payment'), ('payment', 'ledger')"),
+        "ms\n52\n"
+    );
+    // The server whose silence the time series have; no other, and no service that can do without it.
+    let told = shown("FROM pause");
+    assert!(told.lines().skip(1).all(|line| line.starts_with("web2,03:00:15,")), "{told}");
+    assert!(told.contains(",app,\"{app,cart,checkout}\",") && !told.contains(",admin,"), "{told}");
+    // Every service calls or is called, and has two people on call for it.
+    let alone = "SELECT count(*) AS n FROM demo.service WHERE name NOT IN (SELECT caller FROM demo.calls) \
+                 AND name NOT IN (SELECT callee FROM demo.calls)";
+    assert_eq!(ask(&data, alone), "n\n0\n");
+    let people = "SELECT DISTINCT count(DISTINCT person) AS n FROM demo.on_call GROUP BY service";
+    assert_eq!(ask(&data, people), "n\n2\n");
 }
 
 #[test]
