@@ -26,6 +26,7 @@ mod rewrite;
 mod system;
 
 use adjacency::Cache;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::physical_planner::ExtensionPlanner;
 use datafusion::sql::sqlparser::ast::{ObjectName, Query};
@@ -59,6 +60,10 @@ impl Extension for PropertyGraphs {
 
     fn relations(&self, query: &Query) -> Vec<ObjectName> {
         rewrite::graphs(query)
+    }
+
+    fn scalar_functions(&self) -> Vec<ScalarUDF> {
+        vec![functions::key_text::key_text()]
     }
 
     fn relation_planners(&self) -> Vec<Arc<dyn RelationPlanner>> {

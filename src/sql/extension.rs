@@ -259,7 +259,11 @@ impl<'a> Scope<'a> {
         let parts: Vec<String> = name.0.iter().map(|part| part.as_ident().map(folded)).collect::<Option<_>>()?;
         match parts.as_slice() {
             [name] => self.context.relation(None, name),
-            [schema, name] | [_, schema, name] => self.context.relation(Some(schema), name),
+            [schema, name] => self.context.relation(Some(schema), name),
+            [database, schema, name] => {
+                let known = self.context.catalog.database(database)?;
+                if known.oid == self.context.database { self.context.relation(Some(schema), name) } else { None }
+            }
             _ => None,
         }
     }

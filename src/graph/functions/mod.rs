@@ -9,6 +9,7 @@ pub(crate) mod plan;
 mod record;
 mod arguments;
 mod rows;
+pub(crate) mod key_text;
 mod run;
 mod paths;
 mod errors;

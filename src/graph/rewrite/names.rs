@@ -4,6 +4,7 @@ use super::choice::Choice;
 use super::graph_table::Writer;
 use super::labels;
 use super::shape::{Part, Path, Search};
+use crate::functions::key_text::KEY_TEXT;
 use crate::functions::signature::{edge_type, vertex_type};
 use crate::pattern::Label;
 use crate::schema::Element;
@@ -164,7 +165,7 @@ impl Writer<'_> {
             match columns.as_slice() {
                 [one] if pg == types::TEXT => format!("CAST({one} AS text)"),
                 [one] => one.clone(),
-                several => format!("CAST(ROW({}) AS text)", several.join(", ")),
+                several => format!("{KEY_TEXT}({})", several.join(", ")),
             }
         };
         let tables = (0..self.graph.edges.len()).filter(|table| {

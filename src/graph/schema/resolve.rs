@@ -5,9 +5,10 @@ use crate::definition::{
     CreatePropertyGraph, EdgeTable as EdgeDefinition, ElementTable, Endpoint as EndpointDefinition, LabelDefinition,
     LabelName, MissingVertices, Properties, Property as PropertyDefinition,
 };
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Visit, Visitor};
 use lightning_catalog::{Oid, Relation, Table};
-use lightning_sql::extension::{Scope, parse_expression};
+use lightning_sql::extension::{Scope, folded, parse_expression};
+use lightning_sql::types::PgType;
 use lightning_sql::{Error, Result, SqlState};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -183,8 +184,7 @@ fn check_columns(expr: &str, table: &Table) -> Result<()> {
     impl Visitor for Columns<'_> {
         type Break = Error;
 
-        fn pre_visit_expr(&mut self, expr: &datafusion::sql::sqlparser::ast::Expr) -> ControlFlow<Error> {
-            use datafusion::sql::sqlparser::ast::Expr;
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
             let name = match expr {
                 Expr::Identifier(name) => name,
                 Expr::CompoundIdentifier(parts) => parts.last().expect("a compound name has parts"),
@@ -194,7 +194,7 @@ fn check_columns(expr: &str, table: &Table) -> Result<()> {
                 }
                 _ => return ControlFlow::Continue(()),
             };
-            let name = lightning_sql::extension::folded(name);
+            let name = folded(name);
             match self.0.column_index(&name) {
                 Some(_) => ControlFlow::Continue(()),
                 None => ControlFlow::Break(Error::new(UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))),
@@ -252,20 +252,37 @@ fn endpoint(definition: &EndpointDefinition, which: &str, edges: &Element, verti
     Ok(Endpoint { vertices: number, key, columns })
 }
 
-/// A label means the same properties wherever it stands.
+/// A label means the same properties wherever it stands, of the same types as far as these are those of columns.
 fn check_properties(graph: &Graph) -> Result<()> {
     let elements: Vec<&Element> = graph.vertices.iter().chain(graph.edges.iter().map(|edges| &edges.element)).collect();
     for (number, element) in elements.iter().enumerate() {
         for label in &element.labels {
+            let others =
+                elements[..number].iter().flat_map(|other| other.labels.iter().map(move |label| (other, label)));
+            let Some((other, known)) = others.into_iter().find(|(_, other)| other.name == label.name) else { continue };
             let names = |label: &Label| label.properties.iter().map(|p| p.name.clone()).collect::<HashSet<_>>();
-            let others = elements[..number].iter().flat_map(|other| &other.labels);
-            if let Some(other) = others.into_iter().find(|other| other.name == label.name)
-                && names(other) != names(label)
-            {
+            if names(known) != names(label) {
                 let message = format!("mismatching properties in definition of label \"{}\"", label.name);
                 return Err(Error::new(INVALID_DEFINITION, message));
+            }
+            for property in &label.properties {
+                let same = known.properties.iter().find(|known| known.name == property.name);
+                let types = same
+                    .and_then(|same| Some((column_type(&other.table, same)?, column_type(&element.table, property)?)));
+                if let Some((one, two)) = types.filter(|(one, two)| one != two) {
+                    let (one, two) = (one.base_name(), two.base_name());
+                    let message = format!("property \"{}\" data type mismatch: {one} vs. {two}", property.name);
+                    return Err(Error::new(DATATYPE_MISMATCH, message));
+                }
             }
         }
     }
     Ok(())
+}
+
+/// The type of a property that is a column.
+fn column_type(table: &Table, property: &Property) -> Option<PgType> {
+    let Expr::Identifier(name) = parse_expression(&property.expr).ok()? else { return None };
+    let column = &table.columns[table.column_index(&folded(&name))?];
+    PgType::by_oid(column.type_oid.0)
 }
