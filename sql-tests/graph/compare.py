@@ -45,7 +45,7 @@ def drop(asker, graph):
 
 
 def compare_functions(asker, rng):
-    for graph in graphs(rng, "f", [2, 5, 9, 20], 9):
+    for graph in graphs(rng, "graph_f", [2, 5, 9, 20], 9):
         asker.create(graph)
         kinds = [*functions.SEARCHES, *functions.WHOLE]
         asker.check(graph, functions.questions(rng, graph, kinds if IS_LONG else rng.sample(kinds, 9)))
@@ -56,7 +56,7 @@ def compare_functions(asker, rng):
 
 
 def compare_patterns(asker, rng):
-    for graph in graphs(rng, "m", [2, 4, 6, 7], 4):
+    for graph in graphs(rng, "graph_m", [2, 4, 6, 7], 4):
         asker.create(graph)
         asker.check(graph, patterns.questions(rng, graph, *((10, 14) if IS_LONG else (2, 3))))
         drop(asker, graph)

@@ -69,7 +69,7 @@ def joined(beside, rng, graph):
 def compare(beside, rng, graphs):
     for number in range(graphs):
         shape = rng.choice([shapes.power_law, shapes.scattered, shapes.multiple, shapes.cycle, shapes.grid])
-        graph = model.build(rng, f"r{number}", shape, 12, rng.choice(["dense", "sparse", "negative", "integer", "text"]))
+        graph = model.build(rng, f"graph_r{number}", shape, 12, rng.choice(["dense", "sparse", "negative", "integer", "text"]))
         for statement in [*graph.drop()[1:], *graph.tables()]:
             beside.peer.execute(statement)
         for statement in graph.script():

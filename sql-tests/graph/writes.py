@@ -140,7 +140,7 @@ def merged(rng, graph):
 
 def compare(asker, other, rng, rounds, is_large):
     """Writes and asks, in turns; `other` is a second session."""
-    name = "big" if is_large else "small"
+    name = "graph_big" if is_large else "graph_small"
     if is_large:
         graph = model.build(rng, name, rng.choice([shapes.power_law, shapes.scattered]), rng.choice([1500, 3000]), rng.choice(["dense", "sparse", "text", "composite"]))
     elif rng.random() < 0.3:
