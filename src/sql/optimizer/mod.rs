@@ -5,13 +5,15 @@
 //!
 //! 1. [`JoinOrder`] orders joins by cost, right after filters have reached the tables, from the sizes that [`estimate`]
 //!    derives from storage's statistics.
-//! 2. [`FirstRows`] has the first rows of a sort read from the end of an index.
-//! 3. [`AggregateRuns`] has neighbours of one group aggregated without a hash table.
-//! 4. [`CooperativeJoins`] lets joins be interrupted; it comes last, over the physical plan.
+//! 2. [`filter_columns`] keeps filters from columns that only have the name of those they are about.
+//! 3. [`FirstRows`] has the first rows of a sort read from the end of an index.
+//! 4. [`AggregateRuns`] has neighbours of one group aggregated without a hash table.
+//! 5. [`CooperativeJoins`] lets joins be interrupted; it comes last, over the physical plan.
 
 mod configuration;
 mod cooperation;
 mod estimate;
+mod filter_columns;
 mod first_rows;
 mod join_graph;
 mod join_order;
@@ -35,7 +37,9 @@ const AFTER: &str = "push_down_filter";
 
 /// Adds the planner rules of Lightning and of what extends it to a session's.
 pub fn install(builder: SessionStateBuilder, extensions: &[Arc<dyn Extension>]) -> SessionStateBuilder {
-    let builder = builder.with_optimizer_rules(logical_rules()).with_physical_optimizer_rule(Arc::new(FirstRows));
+    let builder = builder.with_optimizer_rules(logical_rules());
+    let builder = builder.with_physical_optimizer_rules(filter_columns::physical_rules());
+    let builder = builder.with_physical_optimizer_rule(Arc::new(FirstRows));
     let rules = extensions.iter().flat_map(|extension| extension.physical_rules());
     let builder = rules.fold(builder, SessionStateBuilder::with_physical_optimizer_rule);
     let builder = builder.with_physical_optimizer_rule(Arc::new(AggregateRuns));
