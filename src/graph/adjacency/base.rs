@@ -3,6 +3,7 @@
 use super::keys::Keys;
 use super::load::{Piece, load, runs_of};
 use super::runs::Runs;
+use super::weights::Columns;
 use super::{missing_vertices, not_unique};
 use crate::definition::MissingVertices;
 use crate::schema::{EdgeTable, Element, Graph};
@@ -13,6 +14,7 @@ use lightning_csr::{Csr, NONE, Stop};
 use lightning_sql::types::{PgType, arrow_field};
 use lightning_sql::{Error, Result};
 use lightning_storage::Snapshot;
+use lightning_storage::budget::Reservation;
 use std::sync::Arc;
 
 /// A graph as a snapshot has it.
@@ -24,6 +26,7 @@ pub(crate) struct Base {
     pub(crate) edges: Vec<EdgeSet>,
     /// The vertices of all tables are numbered together, table by table: the number of each table's first one, and how many there are.
     pub(crate) first: Vec<u32>,
+    pub(crate) columns: Columns,
 }
 
 /// The vertices of a table, in the order of their keys.
@@ -60,8 +63,14 @@ pub(crate) struct Ends {
 }
 
 impl Base {
-    /// Reads all of a graph.
-    pub(crate) fn load(graph: &Arc<Graph>, snapshot: &Snapshot, threads: usize, stop: Stop<'_>) -> Result<Base> {
+    /// Reads all of a graph; columns of weights will be reserved from `memory`.
+    pub(crate) fn load(
+        graph: &Arc<Graph>,
+        snapshot: &Snapshot,
+        memory: Reservation,
+        threads: usize,
+        stop: Stop<'_>,
+    ) -> Result<Base> {
         let mut vertices = Vec::with_capacity(graph.vertices.len());
         let mut first = vec![0u32];
         for element in &graph.vertices {
@@ -70,7 +79,9 @@ impl Base {
             first.push(next.ok_or_else(too_many)?);
             vertices.push(set);
         }
-        let mut base = Base { graph: graph.clone(), snapshot: snapshot.clone(), vertices, edges: vec![], first };
+        let columns = Columns::new(memory);
+        let mut base =
+            Base { graph: graph.clone(), snapshot: snapshot.clone(), vertices, edges: vec![], first, columns };
         for table in &graph.edges {
             let edges = base.load_edges(table, threads, stop)?;
             base.edges.push(edges);
@@ -124,7 +135,7 @@ impl Base {
         Ok(EdgeSet { runs, forward, reverse, dangling })
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory, without those of weights.
     pub(crate) fn bytes(&self) -> usize {
         let vertices: usize = self.vertices.iter().map(|set| set.keys.bytes() + set.runs.bytes()).sum();
         let edges = self.edges.iter().map(|set| set.forward.bytes() + set.reverse.bytes() + set.runs.bytes());

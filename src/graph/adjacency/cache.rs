@@ -48,6 +48,8 @@ pub(crate) struct CacheInfo {
     pub(crate) graph: Arc<Graph>,
     pub(crate) vertices: u64,
     pub(crate) edges: u64,
+    /// Edges left out: an end of theirs is no vertex.
+    pub(crate) dangling: u64,
     pub(crate) bytes: usize,
     pub(crate) build: Duration,
     pub(crate) hits: u64,
@@ -96,7 +98,7 @@ impl Cache {
         let rows: u64 = tables(graph).map(|table| Ok(snapshot.table(table)?.rows)).sum::<Result<u64>>()?;
         memory.try_grow(rows as usize * EDGE_BYTES)?;
         let kept = snapshot.detached();
-        let base = Arc::new(Base::load(graph, &kept, threads, stop)?);
+        let base = Arc::new(Base::load(graph, &kept, budget.register("graphs in memory"), threads, stop)?);
         let overlay = Overlay::find(&base, &kept, threads, stop)?.expect("a snapshot is no different from itself");
         let (bytes, reserved) = (base.bytes(), memory.bytes());
         memory.shrink(reserved.saturating_sub(bytes));
@@ -131,7 +133,8 @@ impl Cache {
                 graph: base.graph.clone(),
                 vertices: u64::from(base.vertex_count()),
                 edges: base.edges.iter().map(|set| u64::from(set.runs.len())).sum(),
-                bytes: base.bytes(),
+                dangling: base.edges.iter().map(|set| set.dangling.places.len() as u64).sum(),
+                bytes: base.bytes() + base.columns.bytes(),
                 build: *build,
                 hits: *hits,
             })
@@ -153,7 +156,7 @@ impl Cache {
             // One that is being read now is in use.
             let Some(mut entry) = slot.entry.try_lock() else { continue };
             if let Some(gone) = entry.take() {
-                freed += gone.base.bytes();
+                freed += gone.base.bytes() + gone.base.columns.bytes();
             }
         }
         freed

@@ -11,6 +11,7 @@
 //!
 //! - [`Runs`] leads from places to numbers and back, [`Keys`] from keys to numbers.
 //! - [`load`] reads columns in the order of places.
+//! - [`weights`] is what edges weigh.
 //! - [`near`] searches a few steps without any of this, where there are indexes.
 
 mod runs;
@@ -19,12 +20,14 @@ mod load;
 mod base;
 mod overlay;
 mod view;
+mod weights;
 mod cache;
 pub(crate) mod near;
 
 pub(crate) use base::key_types;
 pub(crate) use cache::{Cache, CacheInfo};
-pub(crate) use view::{Adjacency, EdgeRow, Masks, Numbering, Weights, Which};
+pub(crate) use view::{Adjacency, EdgeRow, Masks, Numbering, Which};
+pub(crate) use weights::Weights;
 
 use crate::schema::{EdgeTable, Element, Graph};
 use arrow::array::ArrayRef;

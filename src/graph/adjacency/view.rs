@@ -2,6 +2,7 @@
 
 use super::base::{Base, EdgeSet};
 use super::overlay::{EdgeChanges, Overlay};
+use super::weights::Weights;
 use crate::pattern::Direction;
 use crate::schema::Graph;
 use arrow::array::{Array, ArrayRef, UInt32Array, UInt64Array};
@@ -44,13 +45,6 @@ pub(crate) struct Which {
 pub(crate) struct Masks {
     pub(crate) base: Option<Bitmap>,
     pub(crate) new: Option<Bitmap>,
-}
-
-/// Weights of the edges of a table, by number.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Weights {
-    pub(crate) base: Vec<f64>,
-    pub(crate) new: Vec<f64>,
 }
 
 /// An edge: a row of a table.
@@ -135,23 +129,6 @@ impl Adjacency {
             mask
         });
         Ok(Masks { base: Some(base), new })
-    }
-
-    /// What edges of a table weigh, given by their places.
-    pub(crate) fn weights_at(&self, table: usize, places: &UInt64Array, values: &[f64]) -> Result<Weights> {
-        let (set, changes) = (&self.base.edges[table], &self.overlay.edges[table]);
-        let id = self.graph().edges[table].element.table.storage_table();
-        let there = self.snapshot.places_in(id, &self.base.snapshot, places)?;
-        let new = changes.new.as_ref().map_or(0, |new| new.runs.len());
-        let mut weights = Weights { base: vec![0.0; set.runs.len() as usize], new: vec![0.0; new as usize] };
-        for ((place, there), value) in places.values().iter().zip(there.iter()).zip(values) {
-            if let Some(number) = there.and_then(|place| set.runs.number(place)) {
-                weights.base[number as usize] = *value;
-            } else if let Some(number) = changes.new.as_ref().and_then(|new| new.runs.number(*place)) {
-                weights.new[number as usize] = *value;
-            }
-        }
-        Ok(weights)
     }
 
     /// Keys of some vertices of one table, given by their numbers there ([`Adjacency::table_of`]): a column for each of the key.

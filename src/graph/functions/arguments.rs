@@ -1,6 +1,6 @@
 //! Arguments as values.
 
-use super::plan::Role;
+use super::plan::{Edges, Role};
 use super::record;
 use super::signature::{Argument, Function};
 use crate::adjacency::{Adjacency, Masks, Weights, Which, key_types};
@@ -9,10 +9,10 @@ use crate::schema::Element;
 use crate::schema::Graph;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray, UInt64Array};
 use arrow::compute::{cast, concat_batches, filter};
-use arrow::datatypes::{DataType, Float64Type, UInt64Type};
+use arrow::datatypes::{DataType, UInt64Type};
 use arrow::util::display::array_value_to_string;
 use datafusion::common::ScalarValue;
-use lightning_csr::NONE;
+use lightning_csr::{NONE, Stop};
 use lightning_sql::sqlstate::INVALID_PARAMETER_VALUE;
 use lightning_sql::text::datetime::utc;
 use lightning_sql::text::{ColumnBuilder, InputOptions};
@@ -24,8 +24,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Arguments {
     pub(super) function: Function,
-    /// Tables of edges that are meant.
-    pub(super) tables: Vec<usize>,
+    pub(super) edges: Edges,
     pub(super) values: Vec<(Argument, ScalarValue)>,
     pub(super) inputs: Vec<(Role, Vec<RecordBatch>)>,
 }
@@ -116,7 +115,7 @@ impl Arguments {
 
     /// The edges that are meant, in a direction.
     pub(super) fn which(&self, direction: Direction) -> Vec<Which> {
-        self.tables.iter().map(|table| Which { table: *table, direction }).collect()
+        self.edges.tables.iter().map(|table| Which { table: *table, direction }).collect()
     }
 
     /// The vertices of an argument. Keys that no vertex has are passed over.
@@ -172,7 +171,8 @@ impl Arguments {
 
     /// Whether all edges of the tables that are meant are, whatever they weigh.
     pub(super) fn is_plain(&self) -> bool {
-        !self.inputs.iter().any(|(role, _)| matches!(role, Role::Edges(_) | Role::Weights(_)))
+        self.edges.weights.is_empty()
+            && !self.inputs.iter().any(|(role, _)| matches!(role, Role::Edges(_) | Role::Weights(_)))
     }
 
     /// The edges that satisfy the condition on edges, by table; nothing when there is no condition.
@@ -188,28 +188,29 @@ impl Arguments {
         Ok(masks)
     }
 
-    /// What edges weigh, by table; nothing when no column was named.
-    pub(super) fn weights(&self, adjacency: &Adjacency) -> Result<Vec<Weights>> {
-        let is_weighted = self.inputs.iter().any(|(role, _)| matches!(role, Role::Weights(_)));
-        let mut weights = vec![];
-        for table in 0..if is_weighted { adjacency.graph().edges.len() } else { 0 } {
-            let batch = self.input(Role::Weights(table))?;
-            let values = batch.as_ref().map(|batch| batch.column(1).clone());
-            let places = places_of(batch);
-            if let Some(values) = values.as_ref().filter(|values| values.null_count() > 0) {
-                let name = &adjacency.graph().edges[table].element.name;
-                let count = match values.null_count() {
-                    1 => "1 edge".to_owned(),
-                    count => format!("{count} edges"),
-                };
-                let hint = "Leave such edges out with edge_filter => '... IS NOT NULL'.";
-                let message = format!("{count} of \"{name}\" without a weight");
-                return Err(Error::new(SqlState("22004"), message).with_hint(hint));
+    /// What the edges of `masks` weigh, by table; nothing when no column was named.
+    pub(super) fn weights(
+        &self,
+        adjacency: &Adjacency,
+        masks: &[Masks],
+        threads: usize,
+        stop: Stop<'_>,
+    ) -> Result<Vec<Weights>> {
+        let mut weights = vec![Weights::default(); adjacency.graph().edges.len()];
+        let mut is_weighted = false;
+        for (role, _) in &self.inputs {
+            let Role::Weights(table) = *role else { continue };
+            is_weighted = true;
+            if let Some(batch) = self.input(*role)? {
+                let values = batch.column(1).clone();
+                weights[table] = adjacency.weights_at(table, &places_of(Some(batch)), &values)?;
             }
-            let values = values.as_ref().map(|values| values.as_primitive::<Float64Type>().values().as_ref());
-            weights.push(adjacency.weights_at(table, &places, values.unwrap_or_default())?);
         }
-        Ok(weights)
+        for column in &self.edges.weights {
+            is_weighted = true;
+            weights[column.0] = adjacency.weights_of(*column, masks.get(column.0), threads, stop)?;
+        }
+        Ok(if is_weighted { weights } else { vec![] })
     }
 }
 

@@ -13,10 +13,12 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function as SqlFunction, FunctionArg, FunctionArgExpr, FunctionArgOperator,
     FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor, TableFunctionArgs, Value,
 };
+use lightning_catalog::Column;
 use lightning_sql::extension::{
     PLACE, Scope, argument, call, folded, identifier, parse_expression, parse_query, with_places,
 };
 use lightning_sql::sqlstate::{SYNTAX_ERROR, UNDEFINED_FUNCTION};
+use lightning_sql::types;
 use lightning_sql::{Error, Result, SqlState};
 use std::sync::Arc;
 
@@ -196,14 +198,15 @@ fn marked(function: Function, graph: &Arc<Graph>, arguments: Vec<(Argument, Expr
         let message = format!("label \"{label}\" of property graph \"{}\" does not exist for edges", graph.name);
         return Err(Error::new(UNDEFINED_OBJECT, message));
     }
-    if let Some(filter) = literal(Argument::EdgeFilter)? {
+    let filter = literal(Argument::EdgeFilter)?.map(|filter| parse_expression(&filter)).transpose()?;
+    if let Some(filter) = &filter {
         for table in &tables {
-            marked.push(named(format!("edges_{table}"), places_where(graph, *table, &filter)?));
+            marked.push(named(format!("edges_{table}"), places_where(graph, *table, filter)?));
         }
     }
     if let Some(weight) = literal(Argument::Weight)?.map(|weight| name_in(&weight)) {
         for table in &tables {
-            marked.push(named(format!("weights_{table}"), weights(graph, *table, &weight)?));
+            marked.push(named(format!("weights_{table}"), weights(graph, *table, &weight, filter.as_ref())?));
         }
     }
     let mut list = tables.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
@@ -226,11 +229,10 @@ fn has_label(graph: &Graph, table: usize, label: Option<&str>) -> bool {
 }
 
 /// `(SELECT place FROM edges WHERE condition)` as [`ROWS`]. The condition is of the table's columns.
-fn places_where(graph: &Graph, table: usize, condition: &str) -> Result<Expr> {
-    let condition = parse_expression(condition)?;
+fn places_where(graph: &Graph, table: usize, condition: &Expr) -> Result<Expr> {
     let element = &graph.edges[table].element;
     let alias = identifier(&element.name).to_string();
-    let query = places_from(element, &alias, "", Some(&condition))?;
+    let query = places_from(element, &alias, "", Some(condition))?;
     rows(&query)
 }
 
@@ -246,20 +248,31 @@ pub(crate) fn places_from(
     Ok(format!("SELECT {alias}.{place} FROM {from} AS {alias}{joins}{condition}"))
 }
 
-/// `(SELECT place, weight FROM edges)` as [`ROWS`]: of a property, or of a column.
-fn weights(graph: &Graph, table: usize, weight: &str) -> Result<Expr> {
+/// The number of a column of numbers; or, of whatever else is a property or a column, `(SELECT place, weight FROM edges WHERE condition)` as [`ROWS`].
+fn weights(graph: &Graph, table: usize, weight: &str, condition: Option<&Expr>) -> Result<Expr> {
     let element = &graph.edges[table].element;
-    let property = element.property(weight, |_| true);
-    let column = element.table.column_index(weight);
-    let expr = match (property, column) {
-        (Some(property), _) => property.expr.clone(),
-        (None, Some(column)) => identifier(&element.table.columns[column].name).to_string(),
-        (None, None) => {
-            let message = format!("property \"{weight}\" for edge table \"{}\" does not exist", element.name);
-            return Err(Error::new(SqlState("42703"), message));
-        }
+    let property = element.property(weight, |_| true).map(|property| parse_expression(&property.expr)).transpose()?;
+    let column = match &property {
+        Some(Expr::Identifier(name)) => element.table.column_index(&folded(name)),
+        Some(_) => None,
+        None => element.table.column_index(weight),
+    };
+    if let Some(column) = column.filter(|column| is_number(&element.table.columns[*column])) {
+        return Ok(Expr::value(Value::Number(column.to_string(), false)));
+    }
+    let column = column.map(|column| Expr::Identifier(identifier(&element.table.columns[column].name)));
+    let Some(expr) = property.or(column) else {
+        let message = format!("property \"{weight}\" for edge table \"{}\" does not exist", element.name);
+        return Err(Error::new(SqlState("42703"), message));
     };
     let columns = format!("{}, CAST({expr} AS double precision)", identifier(PLACE));
     let (from, alias) = (with_places(element.table.oid), identifier(&element.name));
-    rows(&format!("SELECT {columns} FROM {from} AS {alias}"))
+    let condition = condition.map_or_else(String::new, |condition| format!(" WHERE {condition}"));
+    rows(&format!("SELECT {columns} FROM {from} AS {alias}{condition}"))
+}
+
+/// Whether a column is of numbers that Arrow makes double precision as a cast of SQL does.
+fn is_number(column: &Column) -> bool {
+    let numbers = [types::INT2, types::INT4, types::INT8, types::FLOAT4, types::FLOAT8];
+    numbers.iter().any(|number| number.oid == column.type_oid.0)
 }

@@ -5,7 +5,7 @@
 
 use super::arguments::Arguments;
 use super::near;
-use super::plan::Role;
+use super::plan::{Edges, Role};
 use super::run::Run;
 use super::signature::{Argument, Function};
 use crate::adjacency::{Cache, Numbering};
@@ -35,7 +35,7 @@ const QUEUE_BATCHES: usize = 2;
 pub(crate) struct GraphFunctionExec {
     function: Function,
     graph: Arc<Graph>,
-    tables: Vec<usize>,
+    edges: Edges,
     arguments: Vec<(Argument, Arc<dyn PhysicalExpr>)>,
     roles: Vec<Role>,
     inputs: Vec<Arc<dyn ExecutionPlan>>,
@@ -49,7 +49,7 @@ impl GraphFunctionExec {
     pub(crate) fn new(
         function: Function,
         graph: Arc<Graph>,
-        tables: Vec<usize>,
+        edges: Edges,
         arguments: Vec<(Argument, Arc<dyn PhysicalExpr>)>,
         inputs: Vec<(Role, Arc<dyn ExecutionPlan>)>,
         schema: SchemaRef,
@@ -63,7 +63,7 @@ impl GraphFunctionExec {
         ));
         let (roles, inputs) = inputs.into_iter().unzip();
         let metrics = ExecutionPlanMetricsSet::new();
-        GraphFunctionExec { function, graph, tables, arguments, roles, inputs, schema, cache, properties, metrics }
+        GraphFunctionExec { function, graph, edges, arguments, roles, inputs, schema, cache, properties, metrics }
     }
 }
 
@@ -93,9 +93,9 @@ impl ExecutionPlan for GraphFunctionExec {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let inputs = self.roles.iter().copied().zip(children).collect();
-        let (graph, tables, arguments) = (self.graph.clone(), self.tables.clone(), self.arguments.clone());
+        let (graph, edges, arguments) = (self.graph.clone(), self.edges.clone(), self.arguments.clone());
         let (schema, cache) = (self.schema.clone(), self.cache.clone());
-        Ok(Arc::new(GraphFunctionExec::new(self.function, graph, tables, arguments, inputs, schema, cache)))
+        Ok(Arc::new(GraphFunctionExec::new(self.function, graph, edges, arguments, inputs, schema, cache)))
     }
 
     fn apply_expressions(
@@ -117,7 +117,7 @@ impl ExecutionPlan for GraphFunctionExec {
         let values = self.arguments.iter().map(|(argument, expr)| Ok((*argument, value_of(expr)?)));
         let values = values.collect::<Result<Vec<_>>>()?;
         let inputs = self.inputs.iter().map(|input| input.execute(0, context.clone())).collect::<Result<Vec<_>>>()?;
-        let (function, tables, roles) = (self.function, self.tables.clone(), self.roles.clone());
+        let (function, edges, roles) = (self.function, self.edges.clone(), self.roles.clone());
         let threads = context.session_config().target_partitions();
         let (graph, schema) = (self.graph.clone(), self.schema.clone());
         let cache = self.cache.get_or_init(|| Cache::new(&statement.budget)).clone();
@@ -127,7 +127,7 @@ impl ExecutionPlan for GraphFunctionExec {
             for (role, input) in roles.into_iter().zip(inputs) {
                 read.push((role, input.try_collect::<Vec<_>>().await?));
             }
-            let arguments = Arguments { function, tables, values, inputs: read };
+            let arguments = Arguments { function, edges, values, inputs: read };
             let (to_reader, from_algorithm) = tokio::sync::mpsc::channel(QUEUE_BATCHES);
             let guard = StopOnDrop::default();
             let stop = guard.0.clone();

@@ -292,7 +292,7 @@ impl Sender<'_, '_> {
     fn edges(&self, ways: &[Way]) -> Result<ArrayRef> {
         let lengths = ways.iter().map(|way| way.steps.len());
         let rows = ways.iter().flat_map(|way| &way.steps).map(|step| Adjacency::edge_row(self.view, *step));
-        let keys = edge_keys(self.adjacency, &self.arguments.tables, &rows.collect::<Vec<_>>())?;
+        let keys = edge_keys(self.adjacency, &self.arguments.edges.tables, &rows.collect::<Vec<_>>())?;
         self.list("edges", OffsetBuffer::from_lengths(lengths), keys)
     }
 

@@ -31,13 +31,21 @@ pub(crate) enum Role {
     Weights(usize),
 }
 
+/// The edges a call is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Edges {
+    /// Their tables, as indexes into [`Graph::edges`].
+    pub(crate) tables: Vec<usize>,
+    /// Columns of numbers that they weigh, each after its table.
+    pub(crate) weights: Vec<(usize, usize)>,
+}
+
 /// A call of a function over a graph.
 #[derive(Clone, Debug)]
 pub(crate) struct GraphFunction {
     pub(crate) function: Function,
     pub(crate) graph: Arc<Graph>,
-    /// Tables of edges that are meant, as indexes into [`Graph::edges`].
-    pub(crate) tables: Vec<usize>,
+    pub(crate) edges: Edges,
     pub(crate) arguments: Vec<(Argument, Expr)>,
     pub(crate) inputs: Vec<(Role, LogicalPlan)>,
     schema: DFSchemaRef,
@@ -47,7 +55,7 @@ impl GraphFunction {
     fn new(
         function: Function,
         graph: Arc<Graph>,
-        tables: Vec<usize>,
+        edges: Edges,
         arguments: Vec<(Argument, Expr)>,
         inputs: Vec<(Role, LogicalPlan)>,
     ) -> Result<GraphFunction> {
@@ -68,16 +76,16 @@ impl GraphFunction {
             from_table: number(Argument::FromTable),
             to_table: number(Argument::ToTable),
             elements: arguments.iter().any(|(argument, _)| *argument == Argument::Elements),
-            tables: tables.clone(),
+            tables: edges.tables.clone(),
         };
         let schema = function.schema(&graph, has_target, &ways);
         let schema = Arc::new(DFSchema::try_from(schema)?);
-        Ok(GraphFunction { function, graph, tables, arguments, inputs, schema })
+        Ok(GraphFunction { function, graph, edges, arguments, inputs, schema })
     }
 
     /// What it is, but for its arguments and inputs.
-    fn call(&self) -> (Function, u64, &[usize]) {
-        (self.function, self.graph.id, &self.tables)
+    fn call(&self) -> (Function, u64, &Edges) {
+        (self.function, self.graph.id, &self.edges)
     }
 }
 
@@ -166,13 +174,13 @@ impl RelationPlanner for GraphFunctions {
         let mut next = || arguments.next().transpose().and_then(|next| next.ok_or_else(misread));
         let graph = number_of(next()?.1).and_then(|id| self.known.by_id(id)).ok_or_else(misread)?;
         let function = text_of(next()?.1).and_then(|name| Function::by_name(&name)).ok_or_else(misread)?;
-        let (mut tables, mut exprs, mut inputs) = (vec![], vec![], vec![]);
+        let (mut edges, mut exprs, mut inputs) = (Edges::default(), vec![], vec![]);
         for next in arguments {
             let (name, expr) = next?;
             let name = name.ok_or_else(misread)?;
             if name == "tables" {
                 let list = text_of(expr).ok_or_else(misread)?;
-                tables = list.split(',').filter_map(|table| table.parse().ok()).collect();
+                edges.tables = list.split(',').filter_map(|table| table.parse().ok()).collect();
                 continue;
             }
             let numbered = |prefix: &str| name.strip_prefix(prefix)?.parse::<usize>().ok();
@@ -195,13 +203,17 @@ impl RelationPlanner for GraphFunctions {
                     };
                     inputs.push((role, context.plan(table)?));
                 }
+                (Role::Weights(table), expr) => {
+                    let column = number_of(expr).ok_or_else(misread)?;
+                    edges.weights.push((table, column as usize));
+                }
                 (Role::Vertices(argument), expr) => {
                     exprs.push((argument, context.sql_to_expr(expr.clone(), &DFSchema::empty())?));
                 }
-                _ => return Err(misread()),
+                (Role::Edges(_), _) => return Err(misread()),
             }
         }
-        let node = GraphFunction::new(function, graph, tables, exprs, inputs)?;
+        let node = GraphFunction::new(function, graph, edges, exprs, inputs)?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
     }
@@ -241,8 +253,8 @@ impl ExtensionPlanner for GraphFunctionPlanner {
         let arguments = node.arguments.iter().map(of).collect::<Result<Vec<_>>>()?;
         let inputs = node.inputs.iter().map(|(role, _)| *role).zip(inputs.iter().cloned()).collect();
         let schema = node.schema.inner().clone();
-        let (function, graph, tables) = (node.function, node.graph.clone(), node.tables.clone());
+        let (function, graph, edges) = (node.function, node.graph.clone(), node.edges.clone());
         let cache = self.cache.clone();
-        Ok(Some(Arc::new(GraphFunctionExec::new(function, graph, tables, arguments, inputs, schema, cache))))
+        Ok(Some(Arc::new(GraphFunctionExec::new(function, graph, edges, arguments, inputs, schema, cache))))
     }
 }

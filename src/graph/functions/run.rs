@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::errors::named;
 use super::rows::vertex_columns;
 use super::signature::{Argument, Function, has_representatives};
-use crate::adjacency::{Adjacency, Masks, external};
+use crate::adjacency::{Adjacency, Masks, Weights, external};
 use crate::pattern::Direction;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::SchemaRef;
@@ -106,11 +106,16 @@ impl Run<'_> {
         self.send_with(&found, |range| Arc::new(Int64Array::from(depths[range].to_vec())))
     }
 
+    /// What the edges weigh, by table; nothing when no column was named.
+    fn weights(&self, masks: &[Masks]) -> Result<Vec<Weights>> {
+        self.arguments.weights(self.adjacency, masks, self.threads, self.stop)
+    }
+
     /// The distance of all vertices that can be reached.
     fn distances(&mut self, masks: &[Masks]) -> Result<()> {
         let direction = self.arguments.direction(Direction::Right)?;
         let sources = self.arguments.vertices(self.adjacency, Argument::Start)?;
-        let weights = self.arguments.weights(self.adjacency)?;
+        let weights = self.weights(masks)?;
         let depth_max = self.arguments.count_32(Argument::MaxDepth)?.unwrap_or(NONE);
         let distances: Vec<f64> = {
             let which = self.arguments.which(direction);
@@ -144,7 +149,7 @@ impl Run<'_> {
         let direction = self.arguments.direction(Direction::Right)?;
         let sources = self.arguments.vertices(self.adjacency, Argument::Start)?;
         let targets = self.arguments.vertices(self.adjacency, Argument::Target)?;
-        let weights = self.arguments.weights(self.adjacency)?;
+        let weights = self.weights(masks)?;
         let length_max = self.arguments.count_32(Argument::MaxDepth)?.unwrap_or(NONE);
         let adjacency = self.adjacency;
         let (which, stop) = (self.arguments.which(direction), self.stop);
@@ -220,7 +225,7 @@ impl Run<'_> {
         let direction = self.arguments.direction(Direction::Right)?;
         let sources = self.arguments.vertices(self.adjacency, Argument::Start)?;
         let targets = self.arguments.vertices(self.adjacency, Argument::Target)?;
-        let weights = self.arguments.weights(self.adjacency)?;
+        let weights = self.weights(masks)?;
         let count = self.arguments.positive(Argument::K)?.unwrap_or(1) as usize;
         let (adjacency, which, stop) = (self.adjacency, self.arguments.which(direction), self.stop);
         let (forward, reverse) = adjacency.views(&which, masks, &weights);
@@ -242,7 +247,7 @@ impl Run<'_> {
     /// Functions that give a value for each vertex.
     fn by_vertex(&mut self, function: Function, masks: &[Masks]) -> Result<()> {
         let vertices = self.adjacency.vertices();
-        let weights = self.arguments.weights(self.adjacency)?;
+        let weights = self.weights(masks)?;
         let values = self.values(function, masks, &weights)?;
         let graph = self.adjacency.graph().clone();
         let adjacency = self.adjacency;
@@ -267,7 +272,7 @@ impl Run<'_> {
         self.send(&|_| vec![], &vertices, &after).map(drop)
     }
 
-    fn values(&self, function: Function, masks: &[Masks], weights: &[crate::adjacency::Weights]) -> Result<Values> {
+    fn values(&self, function: Function, masks: &[Masks], weights: &[Weights]) -> Result<Values> {
         let (arguments, threads, stop) = (self.arguments, self.threads, self.stop);
         let direction = match function {
             Function::Louvain => Direction::Any,
@@ -325,7 +330,7 @@ impl Run<'_> {
 
     /// The edges of a minimum spanning forest.
     fn forest(&mut self, masks: &[Masks]) -> Result<()> {
-        let weights = self.arguments.weights(self.adjacency)?;
+        let weights = self.weights(masks)?;
         let branches = {
             let which = self.arguments.which(Direction::Right);
             let (forward, _) = self.adjacency.views(&which, masks, &weights);
@@ -409,8 +414,8 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn has_negative(weights: &[crate::adjacency::Weights]) -> bool {
-    weights.iter().any(|weights| weights.base.iter().chain(&weights.new).any(|weight| *weight < 0.0))
+fn has_negative(weights: &[Weights]) -> bool {
+    weights.iter().any(|weights| weights.has_negative)
 }
 
 /// A value for each vertex.
