@@ -99,8 +99,9 @@ class Link:
             return edge + self.quantifier
         before, after, both = self.beside
         of = lambda name, condition: f"({name}{f' WHERE {condition.sql.format(name)}' if condition else ''})"
-        where = f" WHERE {both.sql.format('s', 't')}" if both else ""
-        return f"({of('s', before)}{edge}{of('t', after)}{where}){self.quantifier}"
+        first, second = f"s{self.name}", f"t{self.name}"
+        where = f" WHERE {both.sql.format(first, second)}" if both else ""
+        return f"({of(first, before)}{edge}{of(second, after)}{where}){self.quantifier}"
 
     def fits(self, step, x):
         if step.table not in self.labels.tables or (self.condition and not self.condition.holds(step)):
