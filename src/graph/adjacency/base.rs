@@ -1,5 +1,6 @@
 //! All vertices and edges of a graph as one snapshot has them.
 
+use super::filters::Filters;
 use super::keys::Keys;
 use super::load::{Piece, load, runs_of};
 use super::runs::Runs;
@@ -14,8 +15,11 @@ use lightning_csr::{Csr, NONE, Stop};
 use lightning_sql::types::{PgType, arrow_field};
 use lightning_sql::{Error, Result};
 use lightning_storage::Snapshot;
-use lightning_storage::budget::Reservation;
+use lightning_storage::budget::MemoryBudget;
 use std::sync::Arc;
+
+/// What the memory of graphs is called among the budget's consumers.
+pub(super) const CONSUMER: &str = "graphs in memory";
 
 /// A graph as a snapshot has it.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ pub(crate) struct Base {
     /// The vertices of all tables are numbered together, table by table: the number of each table's first one, and how many there are.
     pub(crate) first: Vec<u32>,
     pub(crate) columns: Columns,
+    pub(crate) filters: Filters,
 }
 
 /// The vertices of a table, in the order of their keys.
@@ -63,11 +68,11 @@ pub(crate) struct Ends {
 }
 
 impl Base {
-    /// Reads all of a graph; columns of weights will be reserved from `memory`.
+    /// Reads all of a graph; what will be kept beside it is reserved from `budget`.
     pub(crate) fn load(
         graph: &Arc<Graph>,
         snapshot: &Snapshot,
-        memory: Reservation,
+        budget: &Arc<MemoryBudget>,
         threads: usize,
         stop: Stop<'_>,
     ) -> Result<Base> {
@@ -79,9 +84,15 @@ impl Base {
             first.push(next.ok_or_else(too_many)?);
             vertices.push(set);
         }
-        let columns = Columns::new(memory);
-        let mut base =
-            Base { graph: graph.clone(), snapshot: snapshot.clone(), vertices, edges: vec![], first, columns };
+        let mut base = Base {
+            graph: graph.clone(),
+            snapshot: snapshot.clone(),
+            vertices,
+            edges: vec![],
+            first,
+            columns: Columns::new(budget.register(CONSUMER)),
+            filters: Filters::new(budget.register(CONSUMER)),
+        };
         for table in &graph.edges {
             let edges = base.load_edges(table, threads, stop)?;
             base.edges.push(edges);
@@ -135,7 +146,12 @@ impl Base {
         Ok(EdgeSet { runs, forward, reverse, dangling })
     }
 
-    /// Bytes of memory, without those of weights.
+    /// Bytes of memory, with what is kept beside.
+    pub(crate) fn bytes_all(&self) -> usize {
+        self.bytes() + self.columns.bytes() + self.filters.bytes()
+    }
+
+    /// Bytes of memory, without what is kept beside.
     pub(crate) fn bytes(&self) -> usize {
         let vertices: usize = self.vertices.iter().map(|set| set.keys.bytes() + set.runs.bytes()).sum();
         let edges = self.edges.iter().map(|set| set.forward.bytes() + set.reverse.bytes() + set.runs.bytes());

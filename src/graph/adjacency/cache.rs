@@ -1,9 +1,9 @@
 //! Bases kept from statement to statement, within the memory budget.
 
-use super::base::Base;
+use super::base::{Base, CONSUMER};
 use super::overlay::Overlay;
 use super::stopped;
-use super::view::{Adjacency, Numbering};
+use super::view::{Adjacency, Masks, Numbering};
 use crate::schema::Graph;
 use lightning_catalog::Oid;
 use lightning_csr::Stop;
@@ -94,11 +94,11 @@ impl Cache {
             return Ok(found);
         }
         let began = Instant::now();
-        let memory = budget.register("graphs in memory");
+        let memory = budget.register(CONSUMER);
         let rows: u64 = tables(graph).map(|table| Ok(snapshot.table(table)?.rows)).sum::<Result<u64>>()?;
         memory.try_grow(rows as usize * EDGE_BYTES)?;
         let kept = snapshot.detached();
-        let base = Arc::new(Base::load(graph, &kept, budget.register("graphs in memory"), threads, stop)?);
+        let base = Arc::new(Base::load(graph, &kept, budget, threads, stop)?);
         let overlay = Overlay::find(&base, &kept, threads, stop)?.expect("a snapshot is no different from itself");
         let (bytes, reserved) = (base.bytes(), memory.bytes());
         memory.shrink(reserved.saturating_sub(bytes));
@@ -111,6 +111,25 @@ impl Cache {
             *entry = Some(Entry { base, overlay, build: began.elapsed(), hits: 0, _memory: memory });
         }
         Ok(found)
+    }
+
+    /// `graph` as `snapshot` has it, and the edges that satisfy a condition, if both are in memory.
+    pub(crate) fn get_kept(
+        &self,
+        graph: &Arc<Graph>,
+        snapshot: &Snapshot,
+        condition: &str,
+    ) -> Result<Option<(Adjacency, Arc<Vec<Masks>>)>> {
+        let slot = self.slots.lock().get(&graph.oid).cloned();
+        let Some(mut entry) = slot.as_ref().and_then(|slot| slot.entry.try_lock()) else { return Ok(None) };
+        let Some(known) = entry.as_mut().filter(|known| Arc::ptr_eq(&known.base.graph, graph)) else { return Ok(None) };
+        let Some(found) = known.newest(snapshot) else { return Ok(None) };
+        let Some(masks) = found.kept_masks(condition) else { return Ok(None) };
+        for table in tables(graph) {
+            snapshot.note_read(table, &[])?;
+        }
+        known.hits += 1;
+        Ok(Some((found, masks)))
     }
 
     /// Whether a graph is in memory, or being read.
@@ -134,7 +153,7 @@ impl Cache {
                 vertices: u64::from(base.vertex_count()),
                 edges: base.edges.iter().map(|set| u64::from(set.runs.len())).sum(),
                 dangling: base.edges.iter().map(|set| set.dangling.places.len() as u64).sum(),
-                bytes: base.bytes() + base.columns.bytes(),
+                bytes: base.bytes_all(),
                 build: *build,
                 hits: *hits,
             })
@@ -156,7 +175,7 @@ impl Cache {
             // One that is being read now is in use.
             let Some(mut entry) = slot.entry.try_lock() else { continue };
             if let Some(gone) = entry.take() {
-                freed += gone.base.bytes() + gone.base.columns.bytes();
+                freed += gone.base.bytes_all();
             }
         }
         freed
@@ -164,14 +183,19 @@ impl Cache {
 }
 
 impl Entry {
+    /// The graph as it was last asked for, if `snapshot` has the same rows.
+    fn newest(&self, snapshot: &Snapshot) -> Option<Adjacency> {
+        let (known, overlay) = self.overlay.as_ref()?;
+        let is_same = tables(&self.base.graph).all(|table| known.has_same_rows(table, snapshot));
+        is_same.then(|| Adjacency { base: self.base.clone(), overlay: overlay.clone(), snapshot: known.clone() })
+    }
+
     /// The graph as `snapshot` has it; `None` when too much has changed.
     fn at(&mut self, snapshot: &Snapshot, threads: usize, stop: Stop<'_>) -> Result<Option<Adjacency>> {
-        let base = self.base.clone();
-        if let Some((known, overlay)) = &self.overlay
-            && tables(&base.graph).all(|table| known.has_same_rows(table, snapshot))
-        {
-            return Ok(Some(Adjacency { base, overlay: overlay.clone(), snapshot: known.clone() }));
+        if let Some(found) = self.newest(snapshot) {
+            return Ok(Some(found));
         }
+        let base = self.base.clone();
         let snapshot = snapshot.detached();
         let Some(overlay) = Overlay::find(&base, &snapshot, threads, stop)? else { return Ok(None) };
         let overlay = Arc::new(overlay);

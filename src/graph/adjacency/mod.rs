@@ -11,7 +11,7 @@
 //!
 //! - [`Runs`] leads from places to numbers and back, [`Keys`] from keys to numbers.
 //! - [`load`] reads columns in the order of places.
-//! - [`weights`] is what edges weigh.
+//! - [`weights`] is what edges weigh, [`filters`] which satisfy a condition.
 //! - [`near`] searches a few steps without any of this, where there are indexes.
 
 mod runs;
@@ -21,6 +21,7 @@ mod base;
 mod overlay;
 mod view;
 mod weights;
+mod filters;
 mod cache;
 pub(crate) mod near;
 

@@ -25,6 +25,8 @@ use std::sync::Arc;
 pub(super) struct Arguments {
     pub(super) function: Function,
     pub(super) edges: Edges,
+    /// The edges that satisfy the condition on edges, if they are known before.
+    pub(super) masks: Option<Arc<Vec<Masks>>>,
     pub(super) values: Vec<(Argument, ScalarValue)>,
     pub(super) inputs: Vec<(Role, Vec<RecordBatch>)>,
 }
@@ -172,11 +174,15 @@ impl Arguments {
     /// Whether all edges of the tables that are meant are, whatever they weigh.
     pub(super) fn is_plain(&self) -> bool {
         self.edges.weights.is_empty()
+            && self.edges.condition.is_none()
             && !self.inputs.iter().any(|(role, _)| matches!(role, Role::Edges(_) | Role::Weights(_)))
     }
 
     /// The edges that satisfy the condition on edges, by table; nothing when there is no condition.
-    pub(super) fn masks(&self, adjacency: &Adjacency) -> Result<Vec<Masks>> {
+    pub(super) fn masks(&self, adjacency: &Adjacency) -> Result<Arc<Vec<Masks>>> {
+        if let Some(masks) = &self.masks {
+            return Ok(masks.clone());
+        }
         let is_filtered = self.inputs.iter().any(|(role, _)| matches!(role, Role::Edges(_)));
         let mut masks = vec![];
         for table in 0..if is_filtered { adjacency.graph().edges.len() } else { 0 } {
@@ -184,6 +190,10 @@ impl Arguments {
                 true => adjacency.edges_at(table, &places_of(self.input(Role::Edges(table))?))?,
                 false => Masks::default(),
             });
+        }
+        let masks = Arc::new(masks);
+        if let Some(condition) = &self.edges.condition {
+            adjacency.keep_masks(condition, &masks);
         }
         Ok(masks)
     }

@@ -11,7 +11,7 @@ use super::signature::{Argument, Function};
 use crate::schema::{Element, Graph, Known};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function as SqlFunction, FunctionArg, FunctionArgExpr, FunctionArgOperator,
-    FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor, TableFunctionArgs, Value,
+    FunctionArguments, Ident, ObjectName, Query, TableAlias, TableFactor, TableFunctionArgs, UnaryOperator, Value,
 };
 use lightning_catalog::Column;
 use lightning_sql::extension::{
@@ -203,6 +203,11 @@ fn marked(function: Function, graph: &Arc<Graph>, arguments: Vec<(Argument, Expr
         for table in &tables {
             marked.push(named(format!("edges_{table}"), places_where(graph, *table, filter)?));
         }
+        if tables.iter().all(|table| is_of_row(filter, &graph.edges[*table].element)) {
+            // Edges of other tables are not in what is kept.
+            let list = tables.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+            marked.push(named("condition".to_owned(), text(&format!("{list}: {filter}"))));
+        }
     }
     if let Some(weight) = literal(Argument::Weight)?.map(|weight| name_in(&weight)) {
         for table in &tables {
@@ -234,6 +239,35 @@ fn places_where(graph: &Graph, table: usize, condition: &Expr) -> Result<Expr> {
     let alias = identifier(&element.name).to_string();
     let query = places_from(element, &alias, "", Some(condition))?;
     rows(&query)
+}
+
+/// Whether a condition depends on nothing but columns of a row: on no setting, time or other table. What is not known to is not.
+fn is_of_row(condition: &Expr, element: &Element) -> bool {
+    let is_of_row = |expr: &Expr| is_of_row(expr, element);
+    match condition {
+        Expr::Identifier(name) => {
+            let column = element.table.column_index(&folded(name)).map(|column| &element.table.columns[column]);
+            column.is_some_and(|column| {
+                is_number(column) || [types::BOOL, types::TEXT].iter().any(|pg| pg.oid == column.type_oid.0)
+            })
+        }
+        Expr::Value(value) => {
+            matches!(value.value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_) | Value::Null)
+        }
+        Expr::BinaryOp { left, op, right } => {
+            use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, Minus, Multiply, NotEq, Or, Plus};
+            matches!(op, And | Eq | Gt | GtEq | Lt | LtEq | Minus | Multiply | NotEq | Or | Plus)
+                && is_of_row(left)
+                && is_of_row(right)
+        }
+        Expr::UnaryOp { op: UnaryOperator::Not | UnaryOperator::Minus, expr }
+        | Expr::Nested(expr)
+        | Expr::IsNull(expr)
+        | Expr::IsNotNull(expr) => is_of_row(expr),
+        Expr::Between { expr, low, high, .. } => [expr, low, high].into_iter().all(|expr| is_of_row(expr)),
+        Expr::InList { expr, list, .. } => is_of_row(expr) && list.iter().all(is_of_row),
+        _ => false,
+    }
 }
 
 /// A query for the places of rows of a table, called `alias`, that satisfy a condition; other tables may be joined.

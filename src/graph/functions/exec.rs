@@ -123,11 +123,19 @@ impl ExecutionPlan for GraphFunctionExec {
         let cache = self.cache.get_or_init(|| Cache::new(&statement.budget)).clone();
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let stream = async move {
+            let kept = match &edges.condition {
+                Some(condition) => cache.get_kept(&graph, &statement.context.storage, condition),
+                None => Ok(None),
+            };
+            let (adjacency, masks) = kept.map_err(crate::error::external)?.unzip();
             let mut read = Vec::with_capacity(inputs.len());
             for (role, input) in roles.into_iter().zip(inputs) {
+                if masks.is_some() && matches!(role, Role::Edges(_)) {
+                    continue;
+                }
                 read.push((role, input.try_collect::<Vec<_>>().await?));
             }
-            let arguments = Arguments { function, edges, values, inputs: read };
+            let arguments = Arguments { function, edges, values, masks, inputs: read };
             let (to_reader, from_algorithm) = tokio::sync::mpsc::channel(QUEUE_BATCHES);
             let guard = StopOnDrop::default();
             let stop = guard.0.clone();
@@ -152,7 +160,10 @@ impl ExecutionPlan for GraphFunctionExec {
                     Function::PageRank => Numbering::Dense,
                     _ => Numbering::Any,
                 };
-                let adjacency = cache.get(&graph, &context.storage, &budget, threads, numbering, &stop)?;
+                let adjacency = match adjacency {
+                    Some(adjacency) => adjacency,
+                    None => cache.get(&graph, &context.storage, &budget, threads, numbering, &stop)?,
+                };
                 let (adjacency, arguments, schema) = (&adjacency, &arguments, &schema);
                 Run { adjacency, arguments, schema, threads, stop: &stop, emit: &mut emit }.run()
             });

@@ -38,6 +38,8 @@ pub(crate) struct Edges {
     pub(crate) tables: Vec<usize>,
     /// Columns of numbers that they weigh, each after its table.
     pub(crate) weights: Vec<(usize, usize)>,
+    /// The condition on them, as a text, if it depends on nothing but their rows.
+    pub(crate) condition: Option<String>,
 }
 
 /// A call of a function over a graph.
@@ -181,6 +183,10 @@ impl RelationPlanner for GraphFunctions {
             if name == "tables" {
                 let list = text_of(expr).ok_or_else(misread)?;
                 edges.tables = list.split(',').filter_map(|table| table.parse().ok()).collect();
+                continue;
+            }
+            if name == "condition" {
+                edges.condition = text_of(expr);
                 continue;
             }
             let numbered = |prefix: &str| name.strip_prefix(prefix)?.parse::<usize>().ok();

@@ -102,7 +102,7 @@ impl Declared {
                 Err(error(format!("variable {quoted} is declared as {} and as {}", before.noun(), kind.noun())))
             }
             _ if *within != repetition => {
-                let message = format!("variable {quoted} is declared inside and outside of a quantified pattern");
+                let message = format!("variable {quoted} is declared in a quantified pattern and elsewhere");
                 Err(error(message).with_hint("Use another name, and compare the two where both can be seen."))
             }
             _ => Ok(()),

@@ -178,9 +178,9 @@ fn broken_rules_are_refused_where_they_are_broken() {
         ("p = (p)", "42601", "variable \"p\" is declared as a path and as a vertex"),
         ("(a)-[a]->(b)", "42601", "variable \"a\" is declared as a vertex and as an edge"),
         ("-[k]->(b), (k)", "42601", "variable \"k\" is declared as an edge and as a vertex"),
-        ("-[k]->{2}(b), -[k]->", "42601", "variable \"k\" is declared inside and outside of a quantified pattern"),
-        ("-[k]->{2}(b)-[k]->{2}", "42601", "variable \"k\" is declared inside and outside of a quantified pattern"),
-        ("(a)((a)->(b)){2}", "42601", "variable \"a\" is declared inside and outside of a quantified pattern"),
+        ("-[k]->{2}(b), -[k]->", "42601", "variable \"k\" is declared in a quantified pattern and elsewhere"),
+        ("-[k]->{2}(b)-[k]->{2}", "42601", "variable \"k\" is declared in a quantified pattern and elsewhere"),
+        ("(a)((a)->(b)){2}", "42601", "variable \"a\" is declared in a quantified pattern and elsewhere"),
         ("(a)(b)", "0A000", "a vertex pattern right after another is not supported"),
     ] {
         let (found, said, at) = refused(&format!("{written} COLUMNS (1 AS x)"));

@@ -116,7 +116,7 @@ impl<'a> Writer<'a> {
             from.push(format!("{} AS {}", table_name(&self.graph.edges[*table].element), self.edge_alias(number)));
         }
         for (number, search) in self.shape.searches.iter().enumerate() {
-            from.push(format!("{} AS {}", self.search(number, search, &choice)?, Self::search_alias(number)));
+            from.push(format!("{} AS {}", self.search_of_all(number, search, &choice)?, Self::search_alias(number)));
         }
         Ok(format!("SELECT {} FROM {} WHERE FALSE", self.columns(&choice)?, from.join(", ")))
     }

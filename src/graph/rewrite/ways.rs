@@ -17,6 +17,18 @@ impl Writer<'_> {
     pub(super) fn search(&self, number: usize, search: &Search, choice: &Choice) -> Result<String> {
         // In the queries for its ends, vertices are rows of their tables.
         let choice = &Choice { from_ways: vec![None; choice.from_ways.len()], ..choice.clone() };
+        let mut arguments = self.search_arguments(number, search, choice)?;
+        arguments.extend(self.ends(search.left, choice, number)?.map(|ends| format!("start => ARRAY({ends})")));
+        arguments.extend(self.own_ends(search.right, choice)?.map(|ends| format!("target => ARRAY({ends})")));
+        Ok(format!("{FUNCTION}({})", arguments.join(", ")))
+    }
+
+    /// The same from all vertices to all vertices, for its columns.
+    pub(super) fn search_of_all(&self, number: usize, search: &Search, choice: &Choice) -> Result<String> {
+        Ok(format!("{FUNCTION}({})", self.search_arguments(number, search, choice)?.join(", ")))
+    }
+
+    fn search_arguments(&self, number: usize, search: &Search, choice: &Choice) -> Result<Vec<String>> {
         let tables: Vec<usize> = (0..self.graph.edges.len())
             .filter(|table| labels::matches(&self.graph.edges[*table].element, &search.labels))
             .collect();
@@ -61,9 +73,7 @@ impl Writer<'_> {
                 }
             }
         }
-        arguments.extend(self.ends(search.left, choice, number)?.map(|ends| format!("start => ARRAY({ends})")));
-        arguments.extend(self.own_ends(search.right, choice)?.map(|ends| format!("target => ARRAY({ends})")));
-        Ok(format!("{FUNCTION}({})", arguments.join(", ")))
+        Ok(arguments)
     }
 
     /// The places of the edges of a table that satisfy what the pattern says of each edge of a search, by itself and by the vertices beside it.
