@@ -30,8 +30,8 @@ pub(crate) struct Base {
     pub(crate) edges: Vec<EdgeSet>,
     /// The vertices of all tables are numbered together, table by table: the number of each table's first one, and how many there are.
     pub(crate) first: Vec<u32>,
-    pub(crate) columns: Columns,
-    pub(crate) filters: Filters,
+    pub(super) columns: Columns,
+    pub(super) filters: Filters,
 }
 
 /// The vertices of a table, in the order of their keys.

@@ -11,7 +11,7 @@
 //!
 //! - [`Runs`] leads from places to numbers and back, [`Keys`] from keys to numbers.
 //! - [`load`] reads columns in the order of places.
-//! - [`weights`] is what edges weigh, [`filters`] which satisfy a condition.
+//! - [`weights`] is what edges weigh, [`filters`] which satisfy a condition; [`kept`] holds them.
 //! - [`near`] searches a few steps without any of this, where there are indexes.
 
 mod runs;
@@ -19,6 +19,7 @@ mod keys;
 mod load;
 mod base;
 mod overlay;
+mod kept;
 mod view;
 mod weights;
 mod filters;

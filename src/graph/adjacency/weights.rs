@@ -1,6 +1,7 @@
 //! What edges weigh: a column of numbers, kept beside the base from statement to statement; or what a query says.
 
 use super::base::Base;
+use super::kept::Kept;
 use super::load::load;
 use super::view::{Adjacency, Masks};
 use arrow::array::{Array, AsArray, UInt64Array};
@@ -8,9 +9,6 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use lightning_csr::{Bitmap, Stop};
 use lightning_sql::{Error, Result, SqlState};
-use lightning_storage::budget::Reservation;
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Weights of the edges of a table, by number.
@@ -22,31 +20,15 @@ pub(crate) struct Weights {
     pub(crate) has_negative: bool,
 }
 
-/// Columns of the tables of edges, in the order of the edges' numbers in the base.
-#[derive(Debug)]
-pub(crate) struct Columns {
-    kept: Mutex<HashMap<(usize, usize), Arc<Column>>>,
-    memory: Reservation,
-}
+/// Columns of tables of edges, by their numbers.
+pub(super) type Columns = Kept<(usize, usize), Column>;
 
-/// Numbers of a column.
+/// Numbers of a column, in the order of the edges' numbers in the base.
 #[derive(Debug)]
-struct Column {
+pub(super) struct Column {
     values: Arc<Vec<f64>>,
     nulls: Option<Bitmap>,
     has_negative: bool,
-}
-
-impl Columns {
-    /// None yet; what is kept is reserved from `memory`.
-    pub(crate) fn new(memory: Reservation) -> Columns {
-        Columns { kept: Mutex::default(), memory }
-    }
-
-    /// Bytes of memory.
-    pub(crate) fn bytes(&self) -> usize {
-        self.memory.bytes()
-    }
 }
 
 impl Column {
@@ -81,18 +63,11 @@ impl Column {
 impl Base {
     /// A column of numbers of a table of edges: the one that is kept, or read now and kept if there is room.
     fn column(&self, table: usize, column: usize, threads: usize, stop: Stop<'_>) -> Result<Arc<Column>> {
-        if let Some(known) = self.columns.kept.lock().get(&(table, column)) {
-            return Ok(known.clone());
+        if let Some(known) = self.columns.get(&(table, column)) {
+            return Ok(known);
         }
-        // Nothing is locked while memory is asked for: the graph itself may have to go for it.
         let read = Arc::new(Column::load(self, table, column, threads, stop)?);
-        let bytes = read.bytes();
-        if self.columns.memory.try_grow(bytes).is_ok()
-            && self.columns.kept.lock().insert((table, column), read.clone()).is_some()
-        {
-            // Another statement has read it meanwhile.
-            self.columns.memory.shrink(bytes);
-        }
+        self.columns.keep((table, column), &read, read.bytes());
         Ok(read)
     }
 }
