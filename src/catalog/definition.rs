@@ -1,5 +1,6 @@
 //! What an object is: databases, schemas, tables with their columns, views, property graphs.
 
+use crate::trigger::Trigger;
 use lightning_storage::TableId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -172,6 +173,9 @@ pub struct Table {
     /// What it was told of its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<TimeOptions>,
+    /// What its changes call, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
     /// Where storage keeps its rows.
     pub storage_id: u64,
 }

@@ -8,8 +8,10 @@ use crate::definition::{
     TimeOptions, View,
 };
 use crate::error::{Error, ObjectKind, Result};
+use crate::function::{Argument, Function, Module};
 use crate::snapshot::Snapshot;
 use crate::store::{ObjectRow, write_rows};
+use crate::trigger::Trigger;
 use lightning_storage::{TableId, Transaction};
 use std::sync::Arc;
 
@@ -105,6 +107,15 @@ pub struct NewGraph {
     pub depends_on: Vec<Oid>,
 }
 
+/// Code that a function to be is in.
+#[derive(Clone, Debug)]
+pub struct NewModule {
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub hash: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// A change in the making.
 #[derive(Debug)]
 pub struct Edit {
@@ -141,7 +152,8 @@ impl Edit {
         if schema.is_system() {
             return Err(Error::System { kind: ObjectKind::Schema, name: schema.name.clone() });
         }
-        let left: Vec<String> = self.next.relations(oid).map(|r| format!("{} {}", r.kind(), r.name())).collect();
+        let mut left: Vec<String> = self.next.relations(oid).map(|r| format!("{} {}", r.kind(), r.name())).collect();
+        left.extend(self.next.functions(oid).map(|function| format!("function {}", function.name)));
         if !left.is_empty() {
             let name = schema.name.clone();
             return Err(Error::HasDependents { kind: ObjectKind::Schema, name, dependents: left });
@@ -173,8 +185,9 @@ impl Edit {
                 return Err(Error::Exists { kind: ObjectKind::Table, name: new.name });
             }
         }
-        let (schema, name, indexes, time) = (new.schema, new.name, vec![], new.time);
-        self.put_table(Table { oid, type_oid, schema, name, columns, primary_key, indexes, time, storage_id })
+        let (schema, name, time) = (new.schema, new.name, new.time);
+        let (indexes, triggers) = (vec![], vec![]);
+        self.put_table(Table { oid, type_oid, schema, name, columns, primary_key, indexes, time, triggers, storage_id })
     }
 
     /// Changes what a table was told of its time; the table as it is then.
@@ -294,6 +307,85 @@ impl Edit {
         Ok(graph)
     }
 
+    /// Creates a function, whose OID is given here, or puts it in the place of the one that has its name and arguments, whose OID stays.
+    pub fn put_function(
+        &mut self,
+        function: Function,
+        module: Option<NewModule>,
+        or_replace: bool,
+    ) -> Result<Arc<Function>> {
+        self.check_schema(function.schema)?;
+        let old = self.function(function.schema, &function.name, &function.arguments);
+        let oid = match old {
+            Some(old) if or_replace => old.oid,
+            Some(_) => return Err(Error::Exists { kind: ObjectKind::Function, name: function.name }),
+            None => self.allocate()?,
+        };
+        if let Some(module) = module
+            && self.next.module(&module.hash).is_none()
+        {
+            let module = Module { oid: self.allocate()?, hash: module.hash, bytes: module.bytes };
+            self.rows.push(ObjectRow::module(&module)?);
+            self.next.put_module(Arc::new(module));
+        }
+        let function = Arc::new(Function { oid, ..function });
+        self.rows.push(ObjectRow::function(&function)?);
+        let old = self.next.remove_function(oid);
+        self.next.put_function(Arc::clone(&function));
+        self.forget_module(old.as_deref())?;
+        Ok(function)
+    }
+
+    /// Drops a function. The triggers that call it must have been dropped before.
+    pub fn drop_function(&mut self, oid: Oid) -> Result<()> {
+        let function = self.next.remove_function(oid).ok_or_else(|| unknown(ObjectKind::Function, oid))?;
+        self.rows.push(ObjectRow::function(&function)?.dropped());
+        self.forget_module(Some(&function))
+    }
+
+    /// The function of these arguments.
+    fn function(&self, schema: Oid, name: &str, arguments: &[Argument]) -> Option<Arc<Function>> {
+        self.next.functions_named(schema, name).iter().find(|function| function.is_of(arguments)).cloned()
+    }
+
+    /// Drops the module of a function that is no more, unless others are in it.
+    fn forget_module(&mut self, function: Option<&Function>) -> Result<()> {
+        let Some(hash) = function.and_then(|function| function.module.as_deref()) else { return Ok(()) };
+        if self.next.all_functions().any(|other| other.module.as_deref() == Some(hash)) {
+            return Ok(());
+        }
+        if let Some(module) = self.next.remove_module(hash) {
+            let bare = Module { bytes: Vec::new(), ..module.as_ref().clone() };
+            self.rows.push(ObjectRow::module(&bare)?.dropped());
+        }
+        Ok(())
+    }
+
+    /// Creates a trigger, whose OID is given here, or with `or_replace` puts it in the place of the one that has its name; the table as it is then.
+    pub fn put_trigger(&mut self, table: Oid, trigger: Trigger, or_replace: bool) -> Result<Arc<Table>> {
+        let mut table = self.table(table)?;
+        let place = table.triggers.binary_search_by(|known| known.name.cmp(&trigger.name));
+        match place {
+            Ok(place) if or_replace => {
+                let oid = table.triggers[place].oid;
+                table.triggers[place] = Trigger { oid, ..trigger };
+            }
+            Ok(_) => return Err(Error::Exists { kind: ObjectKind::Trigger, name: trigger.name }),
+            Err(place) => {
+                let oid = self.allocate()?;
+                table.triggers.insert(place, Trigger { oid, ..trigger });
+            }
+        }
+        self.put_table(table)
+    }
+
+    /// Changes the triggers of a table; the table as it is then.
+    pub fn change_triggers(&mut self, table: Oid, change: impl FnOnce(&mut Vec<Trigger>)) -> Result<Arc<Table>> {
+        let mut table = self.table(table)?;
+        change(&mut table.triggers);
+        self.put_table(table)
+    }
+
     /// Drops a table, view or graph. Its dependents must have been dropped before; see [`Edit::dependents_of`].
     pub fn drop_relation(&mut self, oid: Oid) -> Result<Relation> {
         let relation = self.next.relations.get(&oid).cloned().ok_or_else(|| unknown(ObjectKind::Table, oid))?;
@@ -375,14 +467,17 @@ impl Edit {
         Ok(columns)
     }
 
-    fn check_name_free(&self, schema: Oid, name: &str) -> Result<()> {
+    /// Refuses schemas that users can create nothing in.
+    fn check_schema(&self, schema: Oid) -> Result<()> {
         match self.next.schemas.get(&schema) {
-            None => return Err(unknown(ObjectKind::Schema, schema)),
-            Some(s) if s.is_system() => {
-                return Err(Error::System { kind: ObjectKind::Schema, name: s.name.clone() });
-            }
-            Some(_) => {}
+            None => Err(unknown(ObjectKind::Schema, schema)),
+            Some(s) if s.is_system() => Err(Error::System { kind: ObjectKind::Schema, name: s.name.clone() }),
+            Some(_) => Ok(()),
         }
+    }
+
+    fn check_name_free(&self, schema: Oid, name: &str) -> Result<()> {
+        self.check_schema(schema)?;
         match self.next.taken_by(schema, name) {
             None => Ok(()),
             Some(kind) => Err(Error::Exists { kind, name: name.to_owned() }),

@@ -22,6 +22,10 @@ pub enum ObjectKind {
     PropertyGraph,
     /// An index.
     Index,
+    /// A function.
+    Function,
+    /// A trigger.
+    Trigger,
 }
 
 impl ObjectKind {
@@ -35,6 +39,8 @@ impl ObjectKind {
             ObjectKind::MaterializedView => "materialized view",
             ObjectKind::PropertyGraph => "property graph",
             ObjectKind::Index => "index",
+            ObjectKind::Function => "function",
+            ObjectKind::Trigger => "trigger",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Names and definitions: which databases, schemas, tables, views and property graphs exist, and what their columns are.
+//! Names and definitions: which databases, schemas, tables, views, property graphs and functions exist, and what they are made of.
 //!
 //! Storage knows tables by id and columns by position; everything a user calls by a name lives here. The catalog is
 //! itself data: one reserved storage table ([`CATALOG_TABLE`]) holds a row per change of an object (`version`, `oid`,
@@ -17,7 +17,9 @@
 //! What must always hold: an OID is never reused, not even after a drop; a name is unique within its schema across tables,
 //! views and indexes; a dropped object's dependents are gone or dropped with it.
 
+mod trigger;
 mod definition;
+mod function;
 mod edit;
 mod error;
 mod snapshot;
@@ -28,7 +30,9 @@ pub use definition::{
     IndexColumn, LIGHTNING_DATABASE, LIGHTNING_SCHEMA, Materialized, Oid, PG_CATALOG_SCHEMA, POSTGRES_DATABASE,
     PUBLIC_SCHEMA, PrimaryKey, Relation, Schema, Table, TimeOptions, View,
 };
-pub use edit::{Edit, NewColumn, NewGraph, NewIndex, NewPrimaryKey, NewTable, NewView};
+pub use edit::{Edit, NewColumn, NewGraph, NewIndex, NewModule, NewPrimaryKey, NewTable, NewView};
 pub use error::{Error, ObjectKind, Result};
+pub use function::{Argument, Function, Module, Returns, Volatility};
 pub use snapshot::Snapshot;
 pub use store::{CATALOG_TABLE, Catalog};
+pub use trigger::{Trigger, TriggerEvent, TriggerLevel, TriggerTiming};

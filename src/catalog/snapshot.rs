@@ -2,6 +2,7 @@
 
 use crate::definition::{Database, Oid, Relation, Schema, Table, View};
 use crate::error::ObjectKind;
+use crate::function::{Function, Module};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -17,6 +18,11 @@ pub struct Snapshot {
     pub(crate) names: BTreeMap<(Oid, String), Oid>,
     /// Materialized views.
     pub(crate) materialized: BTreeSet<Oid>,
+    pub(crate) functions: HashMap<Oid, Arc<Function>>,
+    /// The functions of each name in a schema, oldest first.
+    pub(crate) functions_by_name: BTreeMap<(Oid, String), Vec<Arc<Function>>>,
+    /// Code of functions, by its hash.
+    pub(crate) modules: BTreeMap<String, Arc<Module>>,
 }
 
 impl Snapshot {
@@ -105,6 +111,74 @@ impl Snapshot {
             Some(Relation::View(view)) => Some(view),
             _ => None,
         })
+    }
+
+    /// A function by OID.
+    pub fn function_by_oid(&self, oid: Oid) -> Option<&Arc<Function>> {
+        self.functions.get(&oid)
+    }
+
+    /// The functions of a name, oldest first.
+    pub fn functions_named(&self, schema: Oid, name: &str) -> &[Arc<Function>] {
+        self.functions_by_name.get(&(schema, name.to_owned())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Functions of a schema, by name.
+    pub fn functions(&self, schema: Oid) -> impl Iterator<Item = &Arc<Function>> {
+        self.functions_by_name
+            .range((schema, String::new())..(Oid(schema.0.saturating_add(1)), String::new()))
+            .flat_map(|(_, functions)| functions)
+    }
+
+    /// Functions of every schema of every database, in no order.
+    pub fn all_functions(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.functions.values()
+    }
+
+    /// Code by the hash of its bytes.
+    pub fn module(&self, hash: &str) -> Option<&Arc<Module>> {
+        self.modules.get(hash)
+    }
+
+    /// The triggers that call a function: `(table, trigger)` by name.
+    pub fn triggers_calling(&self, function: Oid) -> Vec<(Arc<Table>, String)> {
+        let mut found: Vec<(Arc<Table>, String)> = Vec::new();
+        for relation in self.relations.values() {
+            if let Relation::Table(table) = relation {
+                let calls = table.triggers.iter().filter(|trigger| trigger.function == function);
+                found.extend(calls.map(|trigger| (Arc::clone(table), trigger.name.clone())));
+            }
+        }
+        found.sort_by(|a, b| (a.0.oid, &a.1).cmp(&(b.0.oid, &b.1)));
+        found
+    }
+
+    pub(crate) fn put_function(&mut self, function: Arc<Function>) {
+        self.remove_function(function.oid);
+        let named = self.functions_by_name.entry((function.schema, function.name.clone())).or_default();
+        let place = named.partition_point(|known| known.oid < function.oid);
+        named.insert(place, Arc::clone(&function));
+        self.functions.insert(function.oid, function);
+    }
+
+    pub(crate) fn remove_function(&mut self, oid: Oid) -> Option<Arc<Function>> {
+        let function = self.functions.remove(&oid)?;
+        let name = (function.schema, function.name.clone());
+        if let Some(named) = self.functions_by_name.get_mut(&name) {
+            named.retain(|known| known.oid != oid);
+            if named.is_empty() {
+                self.functions_by_name.remove(&name);
+            }
+        }
+        Some(function)
+    }
+
+    pub(crate) fn put_module(&mut self, module: Arc<Module>) {
+        self.modules.insert(module.hash.clone(), module);
+    }
+
+    pub(crate) fn remove_module(&mut self, hash: &str) -> Option<Arc<Module>> {
+        self.modules.remove(hash)
     }
 
     /// Adds a relation, or puts it in the place of the one with its OID.

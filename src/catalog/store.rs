@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `version` | Int64 | place of the row in the history of the catalog, from 1 |
 //! | `oid` | Int64 | the object |
-//! | `kind` | Utf8View | `database`, `schema`, `table`, `view`, `graph` |
+//! | `kind` | Utf8View | `database`, `schema`, `table`, `view`, `graph`, `function`, `module` |
 //! | `dropped` | Boolean | the object is gone |
 //! | `definition` | Utf8View | the object as JSON |
 //!
@@ -18,6 +18,7 @@ use crate::definition::{
     POSTGRES_DATABASE, POSTGRES_PUBLIC_SCHEMA, PUBLIC_SCHEMA, Relation, Schema, Table, View,
 };
 use crate::error::{Error, Result};
+use crate::function::{Function, Module, StoredModule};
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewArray};
@@ -91,6 +92,12 @@ impl ObjectRow {
     }
     pub(crate) fn graph(graph: &Graph) -> Result<ObjectRow> {
         Self::new(graph.oid, "graph", graph)
+    }
+    pub(crate) fn function(function: &Function) -> Result<ObjectRow> {
+        Self::new(function.oid, "function", function)
+    }
+    pub(crate) fn module(module: &Module) -> Result<ObjectRow> {
+        Self::new(module.oid, "module", &StoredModule::from(module))
     }
     pub(crate) fn relation(relation: &Relation) -> Result<ObjectRow> {
         match relation {
@@ -233,6 +240,16 @@ fn replay(snapshot: &mut Snapshot, oid: Oid, kind: &str, dropped: bool, definiti
                 false => snapshot.put(relation),
             }
         }
+        "function" if dropped => drop(snapshot.remove_function(oid)),
+        "function" => snapshot.put_function(Arc::new(serde_json::from_str(definition).map_err(bad)?)),
+        "module" => {
+            let stored: StoredModule = serde_json::from_str(definition).map_err(bad)?;
+            let module = Module::try_from(stored).map_err(|e| Error::Corrupt(format!("{kind} {oid}: {e}")))?;
+            match dropped {
+                true => drop(snapshot.remove_module(&module.hash)),
+                false => snapshot.put_module(Arc::new(module)),
+            }
+        }
         other => return Err(Error::Corrupt(format!("object {oid} is of unknown kind \"{other}\""))),
     }
     if highest >= FIRST_USER_OID {
@@ -244,10 +261,11 @@ fn replay(snapshot: &mut Snapshot, oid: Oid, kind: &str, dropped: bool, definiti
 /// The highest OID a relation and its parts hold.
 fn highest_oid(relation: &Relation) -> Oid {
     let columns = relation.columns().iter().filter_map(|c| c.default_oid);
-    let mut of_indexes = vec![];
+    let mut of_parts = vec![];
     if let Relation::Table(table) = relation {
-        of_indexes.extend(table.primary_key.iter().flat_map(|key| [key.oid, key.index_oid]));
-        of_indexes.extend(table.indexes.iter().flat_map(|index| [index.oid].into_iter().chain(index.constraint)));
+        of_parts.extend(table.primary_key.iter().flat_map(|key| [key.oid, key.index_oid]));
+        of_parts.extend(table.indexes.iter().flat_map(|index| [index.oid].into_iter().chain(index.constraint)));
+        of_parts.extend(table.triggers.iter().map(|trigger| trigger.oid));
     }
-    columns.chain(of_indexes).chain([relation.oid(), relation.type_oid()]).max().unwrap_or(relation.oid())
+    columns.chain(of_parts).chain([relation.oid(), relation.type_oid()]).max().unwrap_or(relation.oid())
 }

@@ -50,6 +50,15 @@ pub(crate) fn unknown_functions(query: &Query, state: &SessionState) -> BTreeSet
     names.unknown
 }
 
+/// Whether there is a function of this name, other than those of users.
+pub(crate) fn is_function(state: &SessionState, name: &str) -> bool {
+    state.scalar_functions().contains_key(name)
+        || state.aggregate_functions().contains_key(name)
+        || state.window_functions().contains_key(name)
+        || state.higher_order_functions().contains_key(name)
+        || matches!(name, "unnest" | "unnest_outer" | "map" | "make_map" | "grouping")
+}
+
 /// The name of a function called without a schema.
 fn plain_name(function: &Function) -> Option<String> {
     let [part] = function.name.0.as_slice() else { return None };
@@ -68,16 +77,9 @@ impl Visitor for Names<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if let Expr::Function(function) = expr
             && let Some(name) = plain_name(function)
+            && !is_function(self.state, &name)
         {
-            let state = self.state;
-            let known = state.scalar_functions().contains_key(&name)
-                || state.aggregate_functions().contains_key(&name)
-                || state.window_functions().contains_key(&name)
-                || state.higher_order_functions().contains_key(&name)
-                || matches!(name.as_str(), "unnest" | "unnest_outer" | "map" | "make_map" | "grouping");
-            if !known {
-                self.unknown.insert(name);
-            }
+            self.unknown.insert(name);
         }
         ControlFlow::Continue(())
     }

@@ -4,12 +4,14 @@
 //! `pg_table_is_visible` are answered from here. [`SessionInfo`] lives as long as the session; [`StatementContext`] is one
 //! statement's view of the database: the storage snapshot and the catalog that belongs to it.
 
+use crate::firing::FiringStack;
 use crate::instance::Instance;
 use crate::settings::Settings;
-use lightning_catalog::{Oid, Relation};
+use lightning_catalog::{Function, Oid, Relation};
 use parking_lot::RwLock;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
+use tokio_util::sync::CancellationToken;
 
 /// One statement's view of the database.
 #[derive(Clone, Debug)]
@@ -36,6 +38,24 @@ impl StatementContext {
             None => self.search_path.iter().find_map(|schema| find(schema)),
         }
     }
+
+    /// The functions of a name: of one schema, or along the search path, where those found first hide those of the same arguments.
+    pub fn functions(&self, schema: Option<&str>, name: &str) -> Vec<Arc<Function>> {
+        let of = |schema: &str| match self.catalog.schema(self.database, schema) {
+            Some(schema) => self.catalog.functions_named(schema.oid, name),
+            None => &[],
+        };
+        if let Some(schema) = schema {
+            return of(schema).to_vec();
+        }
+        let mut found: Vec<Arc<Function>> = Vec::new();
+        for function in self.search_path.iter().flat_map(|schema| of(schema)) {
+            if !found.iter().any(|known| known.argument_types().eq(function.argument_types())) {
+                found.push(Arc::clone(function));
+            }
+        }
+        found
+    }
 }
 
 /// What a session is and where it stands. Shared by everything that runs in it.
@@ -55,6 +75,10 @@ pub struct SessionInfo {
     pub settings: Settings,
     pub(crate) instance: Weak<Instance>,
     pub(crate) statement: RwLock<Option<Arc<StatementContext>>>,
+    /// The calls of triggers' functions it is in.
+    pub(crate) firing: Arc<FiringStack>,
+    /// Cancelled when the statement that runs is.
+    pub(crate) running: RwLock<CancellationToken>,
 }
 
 impl SessionInfo {

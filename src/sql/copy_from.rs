@@ -15,11 +15,13 @@ use crate::sqlstate::{BAD_COPY_FILE_FORMAT, INSUFFICIENT_PRIVILEGE, QUERY_CANCEL
 use crate::statements::insert::column_indexes;
 use crate::statements::target::Name;
 use crate::text::{ColumnBuilder, utf8};
-use crate::transaction::{Transactions, WriteTxn};
+use crate::transaction::Transactions;
+use crate::triggers::{Fired, TriggeredSink};
 use crate::unique::UniqueKey;
 use crate::write::{Sink, source_of};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use lightning_catalog::{Relation, TriggerEvent, TriggerTiming};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
 use std::io::Read;
@@ -36,17 +38,31 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
     let CopySource::Table(name, columns) = &copy.source else {
         return Err(Error::unsupported("COPY FROM into a query"));
     };
-    let (write, table) = loop {
+    let (mut write, table, context) = loop {
         let context = run.session.context()?;
         let table = Name::new(run, name)?.table(&context, "copy to")?;
         let mut write = run.session.write()?;
-        if write.lock_target(run, &table).await?.is_some() {
-            break (write, table);
+        if let Some((storage, catalog)) = write.lock_target(run, &table).await? {
+            break (write, table, run.session.set_context(storage, catalog));
         }
         write.finish().await?;
     };
     let columns = column_indexes(run, &table, &columns.iter().collect::<Vec<_>>())?;
-    let target = Target::new(run, &table, columns).await?;
+    let mut target = Target::new(run, &table, columns).await?;
+    let now = match context.catalog.relation_by_oid(table.oid) {
+        Some(Relation::Table(now)) => now,
+        _ => &table,
+    };
+    let mut fired = Fired::of(run, &context, now, TriggerEvent::Insert, &[])?;
+    if let Some(fired) = &mut fired {
+        target.shape = fired.shape();
+        fired.statement(TriggerTiming::Before, &mut write).await?;
+    }
+    let keys = UniqueKey::all(&table, run.session.zone());
+    let start = |write| match fired {
+        None => Way::Plain(Sink::start(write, run.patience(&table), keys)),
+        Some(fired) => Way::Triggered(Box::new(TriggeredSink::start(run, fired, &context, write, keys))),
+    };
     match &copy.end {
         CopyEnd::Client if copy.options.format == CopyFormat::Parquet => {
             Err(Error::unsupported("COPY FROM STDIN in format parquet"))
@@ -55,7 +71,7 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
             let count = target.columns.len();
             let reader = Box::new(CopyReader {
                 records: Records::new(target, &copy.options)?,
-                sink: Sink::start(write, run.patience(&table), UniqueKey::all(&table, run.session.zone())),
+                sink: start(write),
                 active: Arc::clone(&run.active),
                 transactions: Arc::clone(&run.session.transactions),
             });
@@ -63,8 +79,32 @@ pub(crate) async fn run(run: &Run, copy: &CopyStatement) -> Result<Outcome> {
             Ok(Outcome::CopyIn(CopyIn { columns: count, binary, reader }))
         }
         CopyEnd::File(path) => {
-            let rows = from_file(run, write, target, path, &copy.options).await?;
+            check_files(run, "from")?;
+            let rows = from_file(run, start(write), target, path, &copy.options).await?;
             Ok(Outcome::Done { tag: format!("COPY {rows}"), rows })
+        }
+    }
+}
+
+/// Where rows go.
+#[derive(Debug)]
+enum Way {
+    Plain(Sink),
+    Triggered(Box<TriggeredSink>),
+}
+
+impl Way {
+    async fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        match self {
+            Way::Plain(sink) => sink.push(batch).await,
+            Way::Triggered(sink) => Box::pin(sink.push(batch)).await,
+        }
+    }
+
+    async fn finish(self) -> Result<u64> {
+        match self {
+            Way::Plain(sink) => sink.finish().await,
+            Way::Triggered(sink) => Box::pin(sink.finish()).await,
         }
     }
 }
@@ -246,7 +286,7 @@ fn shown(raw: &[u8]) -> String {
 #[derive(Debug)]
 pub(crate) struct CopyReader {
     records: Records,
-    sink: Sink,
+    sink: Way,
     active: Arc<crate::active::Active>,
     transactions: Arc<Transactions>,
 }
@@ -290,13 +330,11 @@ impl CopyReader {
     }
 }
 
-async fn from_file(run: &Run, write: WriteTxn, target: Target, path: &str, options: &CopyOptions) -> Result<u64> {
-    check_files(run, "from")?;
+async fn from_file(run: &Run, mut sink: Way, target: Target, path: &str, options: &CopyOptions) -> Result<u64> {
     let file = File::open(path).map_err(|e| open_error(path, &e))?;
     if file.metadata().is_ok_and(|m| m.is_dir()) {
         return Err(Error::new(crate::sqlstate::WRONG_OBJECT_TYPE, format!("\"{path}\" is a directory")));
     }
-    let mut sink = Sink::start(write, run.patience(&target.table), UniqueKey::all(&target.table, run.session.zone()));
     let (sender, mut batches) = mpsc::channel(2);
     let (options, active) = (options.clone(), Arc::clone(&run.active));
     let reader = tokio::task::spawn_blocking(move || match options.format {

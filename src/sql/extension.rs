@@ -13,10 +13,12 @@
 //!
 //! What must hold: a statement without an extension's words is left as it is.
 
-use crate::context::StatementContext;
-use crate::error::Result;
+use crate::context::{SessionInfo, StatementContext};
+use crate::error::{Error, Result};
 use crate::http::Route;
+use crate::language::Language;
 use crate::provider::PLACES_SCHEMA;
+use crate::sqlstate::UNDEFINED_OBJECT;
 use crate::types::PgType;
 use arrow::array::ArrayRef;
 use async_trait::async_trait;
@@ -101,6 +103,11 @@ pub trait Extension: fmt::Debug + Send + Sync {
 
     /// Planners of the extension's logical nodes.
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+        Vec::new()
+    }
+
+    /// Languages that functions are written in.
+    fn languages(&self) -> Vec<Arc<dyn Language>> {
         Vec::new()
     }
 
@@ -269,12 +276,24 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// What a session's state carries for extensions.
+/// What a session's state carries for extensions, and for planning what a name stands for by itself.
 #[derive(Debug)]
 pub(crate) struct Installed {
     pub(crate) extensions: Extensions,
     pub(crate) context: Arc<StatementContext>,
     pub(crate) budget: Arc<MemoryBudget>,
+    pub(crate) session: Arc<SessionInfo>,
+    /// The functions in SQL whose bodies are being planned, outermost first.
+    pub(crate) within: Vec<Oid>,
+}
+
+/// The language of this name.
+pub(crate) fn language(extensions: &Extensions, name: &str) -> Result<Arc<dyn Language>> {
+    let found = extensions.iter().flat_map(|extension| extension.languages()).find(|language| language.name() == name);
+    found.ok_or_else(|| {
+        Error::new(UNDEFINED_OBJECT, format!("language \"{name}\" does not exist"))
+            .with_hint("Functions are written in the languages sql and wasm.")
+    })
 }
 
 /// Rewrites a query by all extensions.

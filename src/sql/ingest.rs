@@ -15,7 +15,8 @@ use crate::parser::Kind;
 use crate::session::{Run, Session};
 use crate::sqlstate::{INTERNAL_ERROR, INVALID_SCHEMA_NAME, SERIALIZATION_FAILURE};
 use crate::statements::insert::Defaults;
-use crate::statements::modify::conflict;
+use crate::statements::modify::conflict::{self, NewBatches};
+use crate::triggers::{Events, Firings, TriggeredSink};
 use crate::unique::UniqueKey;
 use crate::write::{Shape, append};
 use arrow::array::{Array, ArrayRef, UInt32Array};
@@ -135,7 +136,13 @@ async fn write(run: &Run, rows: NewRows) -> Result<u64> {
     }
     let context = run.session.set_context(storage, catalog);
     let defaults = Defaults::plan(run, &table, |column| columns.iter().any(|(given, _)| *given == column)).await?;
-    let shape = Shape::new(&table, run.session.zone());
+    let inserting = Events { inserts: true, updates: upsert(run).map(|_| given(&table, &columns)), deletes: false };
+    let mut firings = Firings::of(run, &context, &table, &inserting)?;
+    let mut shape = Shape::new(&table, run.session.zone());
+    if let Some(firings) = &mut firings {
+        firings.before_statement(&mut write).await?;
+        shape = firings.insert.as_ref().map_or(shape, |fired| fired.shape());
+    }
     let (columns, rows) = match &table.primary_key {
         Some(key) => merged(columns, &key.columns, rows)?,
         None => (columns, rows),
@@ -144,15 +151,30 @@ async fn write(run: &Run, rows: NewRows) -> Result<u64> {
     for (column, values) in columns {
         filled[column] = Some(values);
     }
-    let batch = defaults.complete(&shape, filled, rows)?;
+    let mut batch = defaults.complete(&shape, filled, rows)?;
     let Some(insert) = upsert(run) else {
         let keys = UniqueKey::all(&table, run.session.zone());
+        if let Some(fired) = firings.and_then(|firings| firings.insert) {
+            let mut sink = TriggeredSink::start(run, fired, &context, write, keys);
+            sink.push(batch).await?;
+            return sink.finish().await;
+        }
         return append(write, &run.patience(&table), keys, batch).await;
     };
-    match Box::pin(conflict::insert(run, insert, &table, context, vec![batch], write, None)).await? {
+    if let Some(fired) = firings.as_mut().and_then(|firings| firings.insert.as_mut()).filter(|f| f.has_before_rows()) {
+        batch = fired.before_inserts(&mut write, batch).await?;
+    }
+    let batches = NewBatches { batches: vec![batch], firings };
+    match Box::pin(conflict::insert(run, insert, &table, context, batches, write, None)).await? {
         Outcome::Done { rows, .. } => Ok(rows),
         other => Err(Error::new(INTERNAL_ERROR, format!("writing rows gave {other:?}"))),
     }
+}
+
+/// The columns that rows have besides the key: what a row of the same key is changed in.
+fn given(table: &Table, columns: &[(usize, ArrayRef)]) -> Vec<usize> {
+    let key = table.primary_key.as_ref().map_or(&[][..], |key| &key.columns);
+    columns.iter().map(|(column, _)| *column).filter(|column| !key.contains(column)).collect()
 }
 
 /// The statement, when it has ON CONFLICT.

@@ -10,6 +10,7 @@ use crate::provider::PATH_SCHEMA;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::sqlstate::INVALID_CATALOG_NAME;
+use crate::triggers::TriggerCounters;
 use crate::{optimizer, runtime, semantics, type_names};
 use datafusion::config::Dialect;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -58,6 +59,7 @@ pub struct Instance {
     active: Arc<ActiveStatements>,
     templates: Templates,
     jobs: Jobs,
+    triggers: TriggerCounters,
     secrets: Mutex<HashMap<i32, i32>>,
     next_process_id: AtomicI32,
 }
@@ -75,6 +77,7 @@ impl Instance {
             active: Arc::default(),
             templates: Templates::default(),
             jobs: Jobs::default(),
+            triggers: TriggerCounters::default(),
             secrets: Mutex::default(),
             next_process_id: AtomicI32::new(1),
         });
@@ -108,6 +111,8 @@ impl Instance {
             settings: Settings::new(&fixed, &options.settings)?,
             instance: Arc::downgrade(self),
             statement: RwLock::new(None),
+            firing: Arc::default(),
+            running: RwLock::default(),
         });
         let base = Arc::new(self.session_state(&info)?);
         self.secrets.lock().insert(process_id, secret);
@@ -122,6 +127,11 @@ impl Instance {
     /// Point statements that are known.
     pub(crate) fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// What triggers have done.
+    pub(crate) fn triggers(&self) -> &TriggerCounters {
+        &self.triggers
     }
 
     /// What runs in the background.

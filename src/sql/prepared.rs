@@ -9,6 +9,8 @@
 
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
+use crate::functions::call::type_of;
+use crate::parser::names::folded;
 use crate::parser::{Kind, Parsed};
 use crate::plan::shown_query_plan;
 use crate::point::PointCall;
@@ -19,6 +21,7 @@ use crate::session::{Prepared, Run, Shared};
 use crate::sqlstate::{FEATURE_NOT_SUPPORTED, INDETERMINATE_DATATYPE, PROTOCOL_VIOLATION, UNDEFINED_PARAMETER};
 use crate::statements::{insert, locked, modify};
 use crate::types::{self, PgType};
+use crate::user_functions::family::{argument_types, unresolved};
 use crate::{semantics, series, statements};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
@@ -27,7 +30,7 @@ use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::logical_expr::expr::{Case, Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, SetExpr, Statement as Sql, Value, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ObjectName, SetExpr, Statement as Sql, Value, Visit, Visitor};
 use lightning_catalog::Snapshot as CatalogSnapshot;
 use lightning_storage::Timestamp;
 use parking_lot::Mutex;
@@ -152,7 +155,7 @@ pub(crate) async fn prepare(run: &Run, declared: &[Option<PgType>]) -> Result<Pr
         schema,
         names: Mutex::new(Some(names)),
         kept: Mutex::default(),
-        has_series: matches!(&parsed.kind, Kind::Sql(statement) if series::has_parameters(statement)),
+        has_series: matches!(&parsed.kind, Kind::Sql(statement) if series::has_parameters(statement, &declared_arguments(run)?)),
         point,
     })
 }
@@ -200,8 +203,28 @@ pub(crate) fn with_series(run: &Run, prepared: &Prepared) -> Result<Option<Run>>
         return Ok(None);
     }
     let mut statement = statement.clone();
-    series::with_values(&mut statement, prepared.parameters(), &run.parameters, run.session.zone())?;
+    series::with_values(
+        &mut statement,
+        prepared.parameters(),
+        &run.parameters,
+        run.session.zone(),
+        &declared_arguments(run)?,
+    )?;
     Ok(Some(run.with(Arc::new(Parsed::part_of(&run.parsed, Kind::Sql(statement))))))
+}
+
+/// The types that users' functions in FROM have their arguments declared with.
+fn declared_arguments(run: &Run) -> Result<impl Fn(&ObjectName, usize) -> Option<Vec<PgType>> + use<>> {
+    let context = run.session.context()?;
+    Ok(move |name: &ObjectName, count: usize| {
+        let parts: Vec<String> = name.0.iter().map(|part| part.as_ident().map(folded)).collect::<Option<_>>()?;
+        let functions = match parts.as_slice() {
+            [name] => context.functions(None, name),
+            [schema, name] => context.functions(Some(schema), name),
+            _ => return None,
+        };
+        functions.iter().find(|function| function.arguments.len() == count).map(|function| argument_types(function))
+    })
 }
 
 /// Whether rows of both look the same to a client.
@@ -224,14 +247,17 @@ async fn describe(run: &Run, types: &mut [Option<PgType>]) -> Result<Option<Sche
         Kind::Show(name) => Ok(text(&[&crate::settings::Settings::display_name(name)])),
         Kind::ShowAll => Ok(text(&["name", "setting", "description"])),
         Kind::Copy(_)
+        | Kind::Trigger(_)
         | Kind::Checkpoint
         | Kind::Vacuum(_)
         | Kind::Refresh(_)
         | Kind::AlterParameters(_)
+        | Kind::CreateFunction(_)
+        | Kind::DropFunction(_)
         | Kind::Object(_) => Ok(None),
-        Kind::Sql(statement) if series::has_parameters(statement) => {
+        Kind::Sql(statement) if series::has_parameters(statement, &declared_arguments(run)?) => {
             let mut statement = statement.clone();
-            series::described(&mut statement, types)?;
+            series::described(&mut statement, types, &declared_arguments(run)?)?;
             let parsed = Parsed::part_of(&run.parsed, Kind::Sql(statement));
             Box::pin(describe(&run.with(Arc::new(parsed)), types)).await
         }
@@ -302,6 +328,9 @@ fn take_cast_types(plan: LogicalPlan) -> Result<LogicalPlan> {
                     let changed = typed_alike(&mut function.args.iter_mut().collect::<Vec<_>>(), &schema);
                     Ok(Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue))
                 }
+                Expr::ScalarFunction(function) if unresolved(&function.func).is_some() => {
+                    Ok(typed_by_function(function, &schema))
+                }
                 Expr::Placeholder(Placeholder { id, field: None }) if is_limit => {
                     let typed = Placeholder { id, field: Some(Arc::clone(&count)) };
                     Ok(Transformed::yes(Expr::Placeholder(typed)))
@@ -321,6 +350,31 @@ fn take_cast_types(plan: LogicalPlan) -> Result<LogicalPlan> {
         })
     })?;
     Ok(transformed.data)
+}
+
+/// A parameter that is an argument of a user's function has the type of the function chosen without it.
+fn typed_by_function(mut function: ScalarFunction, schema: &DFSchema) -> Transformed<Expr> {
+    let is_open = |arg: &Expr| matches!(arg, Expr::Placeholder(Placeholder { field: None, .. }));
+    let given = |arg: &Expr| match arg {
+        Expr::Literal(value, _) => arg.to_field(schema).map(|(_, field)| type_of(&field, Some(value))).ok(),
+        _ if is_open(arg) => Some(types::UNKNOWN),
+        _ => arg.to_field(schema).map(|(_, field)| type_of(&field, None)).ok(),
+    };
+    let given: Option<Vec<PgType>> = function.args.iter().map(given).collect();
+    let chosen = given.and_then(|given| {
+        let call = unresolved(&function.func)?;
+        Some(call.family.choose(&given).ok()?.arguments.clone())
+    });
+    let mut changed = false;
+    for (arg, wanted) in function.args.iter_mut().zip(chosen.unwrap_or_default()) {
+        if let Expr::Placeholder(placeholder) = arg
+            && placeholder.field.is_none()
+        {
+            placeholder.field = Some(types::column_field("", wanted, true));
+            changed = true;
+        }
+    }
+    Transformed::new(Expr::ScalarFunction(function), changed, TreeNodeRecursion::Continue)
 }
 
 /// Conditions of CASE are boolean, or of the type of what they are compared with; its results have one type.

@@ -7,7 +7,7 @@ use crate::aggregates::query::{Marked, Queries, ROWS, rows_table};
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::{Error, Result};
 use crate::extension::Installed;
-use crate::sqlstate::WRONG_OBJECT_TYPE;
+use crate::sqlstate::{FEATURE_NOT_SUPPORTED, WRONG_OBJECT_TYPE};
 use crate::{pg_catalog, scan::LightningTable, system, types};
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -17,7 +17,8 @@ use datafusion::datasource::ViewTable;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::Query;
-use lightning_catalog::{Column, Graph, Oid, Relation, Schema as CatalogSchema, Table, View};
+use lightning_catalog::{Column, Function, Graph, Oid, Relation, Schema as CatalogSchema, Table, View};
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -60,6 +61,8 @@ pub(crate) fn state_with(
     context: &Arc<StatementContext>,
     tables: StatementTables,
 ) -> SessionState {
+    let mut tables = tables;
+    tables.extend(info.firing.tables());
     let mut state = base.as_ref().clone();
     if let Some(instance) = info.instance() {
         let extensions = Arc::clone(instance.extensions());
@@ -67,6 +70,8 @@ pub(crate) fn state_with(
             extensions,
             context: Arc::clone(context),
             budget: Arc::clone(instance.engine().budget()),
+            session: Arc::clone(info),
+            within: Vec::new(),
         }));
     }
     state.register_catalog_list(Arc::new(Names {
@@ -78,8 +83,55 @@ pub(crate) fn state_with(
     state
 }
 
+/// The names a state resolves, when it is one made here.
+pub(crate) fn names(state: &SessionState) -> Option<Names> {
+    (state.catalog_list().as_ref() as &dyn Any).downcast_ref::<Names>().cloned()
+}
+
+impl Names {
+    /// A state for the body of a function, whose names mean what they meant when it was made.
+    pub(crate) fn state_within(
+        &self,
+        outer: &SessionState,
+        function: &Function,
+        tables: StatementTables,
+    ) -> Result<SessionState> {
+        let context = StatementContext { search_path: function.search_path.clone(), ..self.context.as_ref().clone() };
+        let mut state = state_with(&self.base, &self.info, &Arc::new(context), tables);
+        state.config_mut().options_mut().execution.time_zone = outer.config_options().execution.time_zone.clone();
+        let mut within =
+            outer.config().get_extension::<Installed>().map_or_else(Vec::new, |installed| installed.within.clone());
+        if within.contains(&function.oid) {
+            let message = format!("function {} calls itself", function.name);
+            return Err(Error::new(FEATURE_NOT_SUPPORTED, message)
+                .with_detail("The body of a function in SQL is put in the place of its calls.")
+                .with_hint("Use WITH RECURSIVE."));
+        }
+        within.push(function.oid);
+        if let Some(installed) = state.config().get_extension::<Installed>() {
+            let installed = Installed {
+                extensions: Arc::clone(&installed.extensions),
+                context: Arc::clone(&installed.context),
+                budget: Arc::clone(&installed.budget),
+                session: Arc::clone(&installed.session),
+                within,
+            };
+            state.config_mut().set_extension(Arc::new(installed));
+        }
+        Ok(state)
+    }
+
+    /// The same names with more tables of the statement's own.
+    pub(crate) fn with_tables(&self, tables: StatementTables) -> Names {
+        let mut all = self.tables.as_ref().clone();
+        all.extend(tables);
+        Names { tables: Arc::new(all), ..self.clone() }
+    }
+}
+
+/// What a statement's names mean.
 #[derive(Clone, Debug)]
-struct Names {
+pub(crate) struct Names {
     base: Arc<SessionState>,
     info: Arc<SessionInfo>,
     context: Arc<StatementContext>,

@@ -1,4 +1,4 @@
-//! Parameters in the arguments of `generate_series` in FROM.
+//! Parameters in the arguments of `generate_series` and of users' functions in FROM.
 //!
 //! A function in FROM is called while its query is planned, and must know its arguments then. So a statement that has
 //! parameters there is planned anew for each execution, with their values in its syntax tree ([`with_values`]), and is
@@ -14,15 +14,18 @@ use crate::types::{self, PgType};
 use arrow::array::timezone::Tz;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Statement, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor,
-    VisitorMut, visit_expressions, visit_expressions_mut,
+    Expr, FunctionArg, FunctionArgExpr, ObjectName, Statement, TableFactor, UnaryOperator, Value, Visit, VisitMut,
+    Visitor, VisitorMut, visit_expressions, visit_expressions_mut,
 };
 use std::ops::ControlFlow;
 
+/// The types of the arguments of a user's function in FROM, by its name and how many it has; `None` when there is none.
+pub(crate) type Declared<'a> = &'a dyn Fn(&ObjectName, usize) -> Option<Vec<PgType>>;
+
 /// Whether a statement has parameters there.
-pub(crate) fn has_parameters(statement: &Statement) -> bool {
-    struct Search;
-    impl Visitor for Search {
+pub(crate) fn has_parameters(statement: &Statement, declared: Declared<'_>) -> bool {
+    struct Search<'a>(Declared<'a>);
+    impl Visitor for Search<'_> {
         type Break = ();
         fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
             if !matches!(factor, TableFactor::Table { args: Some(_), .. }) {
@@ -36,18 +39,18 @@ pub(crate) fn has_parameters(statement: &Statement) -> bool {
                 })
                 .is_break()
             };
-            match arguments(&mut factor).iter().any(has_parameter) {
+            match arguments(&mut factor, self.0).0.iter().any(has_parameter) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         }
     }
-    statement.visit(&mut Search).is_break()
+    statement.visit(&mut Search(declared)).is_break()
 }
 
 /// Gives those parameters types, and puts values of these in their places.
-pub(crate) fn described(statement: &mut Statement, types: &mut [Option<PgType>]) -> Result<()> {
-    each_series(statement, |mut arguments| {
+pub(crate) fn described(statement: &mut Statement, types: &mut [Option<PgType>], declared: Declared<'_>) -> Result<()> {
+    each_series(statement, declared, |mut arguments, of_function| {
         for argument in &arguments {
             take_casts(argument, types);
         }
@@ -55,7 +58,8 @@ pub(crate) fn described(statement: &mut Statement, types: &mut [Option<PgType>])
             if let Some(index) = parameter(arguments[place])
                 && types.get(index).is_some_and(Option::is_none)
             {
-                types[index] = Some(type_of_place(place, &arguments, types));
+                let of_place = of_function.as_ref().and_then(|types| types.get(place)).copied();
+                types[index] = Some(of_place.unwrap_or_else(|| type_of_place(place, &arguments, types)));
             }
         }
         replace(&mut arguments, |index| {
@@ -66,8 +70,14 @@ pub(crate) fn described(statement: &mut Statement, types: &mut [Option<PgType>])
 }
 
 /// Puts values in the places of those parameters.
-pub(crate) fn with_values(statement: &mut Statement, types: &[PgType], values: &[ScalarValue], zone: Tz) -> Result<()> {
-    each_series(statement, |mut arguments| {
+pub(crate) fn with_values(
+    statement: &mut Statement,
+    types: &[PgType],
+    values: &[ScalarValue],
+    zone: Tz,
+    declared: Declared<'_>,
+) -> Result<()> {
+    each_series(statement, declared, |mut arguments, _| {
         replace(&mut arguments, |index| {
             let (pg, value) = types.get(index).zip(values.get(index)).ok_or_else(|| unknown(index))?;
             literal(*pg, TextColumn::new(&value.to_array()?, zone)?.value(0).as_deref())
@@ -79,32 +89,41 @@ fn unknown(index: usize) -> Error {
     Error::new(UNDEFINED_PARAMETER, format!("there is no parameter ${}", index + 1))
 }
 
-/// The arguments of a series in FROM; none of anything else.
-fn arguments(factor: &mut TableFactor) -> Vec<&mut Expr> {
-    let TableFactor::Table { name, args: Some(args), .. } = factor else { return Vec::new() };
+/// The arguments of a series or function in FROM, and the types that the function has them declared with; none of anything else.
+fn arguments<'f>(factor: &'f mut TableFactor, declared: Declared<'_>) -> (Vec<&'f mut Expr>, Option<Vec<PgType>>) {
+    let TableFactor::Table { name, args: Some(args), .. } = factor else { return (Vec::new(), None) };
     let function = name.0.last().and_then(|part| part.as_ident()).map(folded);
-    if function.as_deref() != Some("generate_series") {
-        return Vec::new();
-    }
+    let of_function = match function.as_deref() {
+        Some("generate_series") => None,
+        _ => match declared(name, args.args.len()) {
+            Some(types) => Some(types),
+            None => return (Vec::new(), None),
+        },
+    };
     let plain = |argument| match argument {
         &mut FunctionArg::Unnamed(FunctionArgExpr::Expr(ref mut expr)) => Some(expr),
         _ => None,
     };
-    args.args.iter_mut().filter_map(plain).collect()
+    (args.args.iter_mut().filter_map(plain).collect(), of_function)
 }
 
-fn each_series(statement: &mut Statement, change: impl FnMut(Vec<&mut Expr>) -> Result<()>) -> Result<()> {
-    struct Series<F>(F);
-    impl<F: FnMut(Vec<&mut Expr>) -> Result<()>> VisitorMut for Series<F> {
+fn each_series(
+    statement: &mut Statement,
+    declared: Declared<'_>,
+    change: impl FnMut(Vec<&mut Expr>, Option<Vec<PgType>>) -> Result<()>,
+) -> Result<()> {
+    struct Series<'a, F>(Declared<'a>, F);
+    impl<F: FnMut(Vec<&mut Expr>, Option<Vec<PgType>>) -> Result<()>> VisitorMut for Series<'_, F> {
         type Break = Error;
         fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
-            match (self.0)(arguments(factor)) {
+            let (arguments, of_function) = arguments(factor, self.0);
+            match (self.1)(arguments, of_function) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(e) => ControlFlow::Break(e),
             }
         }
     }
-    match statement.visit(&mut Series(change)) {
+    match statement.visit(&mut Series(declared, change)) {
         ControlFlow::Break(e) => Err(e),
         ControlFlow::Continue(()) => Ok(()),
     }

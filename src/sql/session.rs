@@ -213,7 +213,8 @@ impl Shared {
     /// The schemas that unqualified names are looked up in, of those that exist.
     pub(crate) fn search_path(&self, catalog: &lightning_catalog::Snapshot) -> Vec<String> {
         let database = self.info.database_oid;
-        let mut search_path = self.info.settings.search_path(&self.info.user);
+        let of_function = self.info.firing.search_path();
+        let mut search_path = of_function.unwrap_or_else(|| self.info.settings.search_path(&self.info.user));
         // `"$user"` never means a system schema, even when the user's name is that of one.
         let written = self.info.settings.get("search_path").unwrap_or_default();
         let of_user = |name: &str| name == self.info.user && written.contains("$user");
@@ -223,6 +224,12 @@ impl Shared {
             search_path.insert(0, "pg_catalog".to_owned());
         }
         search_path
+    }
+
+    /// Where statements inside others run.
+    pub(crate) fn executor(&self) -> Executor {
+        let here = || Executor::new(tokio::runtime::Handle::current());
+        self.executor.get().cloned().unwrap_or_else(here)
     }
 
     /// Makes a statement context of two snapshots and shows it to system functions.
@@ -265,6 +272,7 @@ impl Shared {
             &parsed.text,
             settings.statement_timeout(),
         );
+        *self.info.running.write() = active.token().clone();
         let run = Run { session: Arc::clone(self), parsed: Arc::clone(parsed), active, parameters };
         let result = match self.executor.get().filter(|_| is_planned(kind)) {
             None => run.execute(prepared).await,
@@ -321,7 +329,8 @@ impl Run {
 
     /// Adds the position of the name an error is about.
     fn locate(&self, error: Error) -> Error {
-        if error.0.position.is_some() {
+        // What has a context is about another text.
+        if error.0.position.is_some() || error.0.context.is_some() {
             return error;
         }
         if let Some(location) = error.0.location {
@@ -538,6 +547,7 @@ impl Shared {
         }
         let timeout = self.info.settings.statement_timeout();
         let active = self.instance.active().begin(self.info.process_id, &self.info.user, &parsed.text, timeout);
+        *self.info.running.write() = active.token().clone();
         let run = Run { session: Arc::clone(self), parsed: Arc::clone(&parsed), active, parameters: Vec::new() };
         let types = parameters.to_vec();
         let work = async move {

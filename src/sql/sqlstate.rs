@@ -63,6 +63,8 @@ states! {
     INVALID_ROW_COUNT_IN_OFFSET_CLAUSE = "2201X";
     /// not_null_violation
     NOT_NULL_VIOLATION = "23502";
+    /// triggered_data_change_violation
+    TRIGGERED_DATA_CHANGE_VIOLATION = "27000";
     /// unique_violation
     UNIQUE_VIOLATION = "23505";
     /// active_sql_transaction
@@ -127,6 +129,14 @@ states! {
     DUPLICATE_SCHEMA = "42P06";
     /// duplicate_table
     DUPLICATE_TABLE = "42P07";
+    /// invalid_object_definition
+    INVALID_OBJECT_DEFINITION = "42P17";
+    /// duplicate_object
+    DUPLICATE_OBJECT = "42710";
+    /// invalid_function_definition
+    INVALID_FUNCTION_DEFINITION = "42P13";
+    /// duplicate_function
+    DUPLICATE_FUNCTION = "42723";
     /// invalid_table_definition
     INVALID_TABLE_DEFINITION = "42P16";
     /// indeterminate_datatype
@@ -247,8 +257,10 @@ impl From<lightning_catalog::Error> for Error {
             Catalog::Storage(e) => e.into(),
             Catalog::Unknown { kind: ObjectKind::Database, .. } => Error::new(INVALID_CATALOG_NAME, text),
             Catalog::Unknown { kind: ObjectKind::Schema, .. } => Error::new(INVALID_SCHEMA_NAME, text),
-            Catalog::Unknown { .. } => Error::new(UNDEFINED_TABLE, text),
             Catalog::Exists { kind: ObjectKind::Schema, .. } => Error::new(DUPLICATE_SCHEMA, text),
+            Catalog::Unknown { kind: ObjectKind::Function, .. } => Error::new(UNDEFINED_FUNCTION, text),
+            Catalog::Unknown { .. } => Error::new(UNDEFINED_TABLE, text),
+            Catalog::Exists { kind: ObjectKind::Function, .. } => Error::new(DUPLICATE_FUNCTION, text),
             Catalog::Exists { name, .. } => Error::new(DUPLICATE_TABLE, format!("relation \"{name}\" already exists")),
             Catalog::DuplicateColumn(_) => Error::new(DUPLICATE_COLUMN, text),
             Catalog::WrongKind { .. } => Error::new(WRONG_OBJECT_TYPE, text),

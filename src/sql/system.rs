@@ -1,6 +1,6 @@
 //! Schema `lightning`: what the engine knows of itself, as tables.
 //!
-//! `tables`, `partitions`, `blocks`, `wal`, `settings`, `queries`, `jobs`, and those of extensions ([`SystemRows`]). Rows are computed when a query is planned, from that
+//! `tables`, `partitions`, `blocks`, `wal`, `settings`, `queries`, `jobs`, `triggers`, and those of extensions ([`SystemRows`]). Rows are computed when a query is planned, from that
 //! statement's snapshot.
 
 use crate::context::{SessionInfo, StatementContext};
@@ -8,10 +8,11 @@ use crate::error::Result;
 use crate::extension::SystemRows;
 use crate::jobs::JobRow;
 use crate::text::TextColumn;
+use crate::triggers::{event_name, level_name, timing_name};
 use crate::types::{self, PgType, column_field};
 use arrow::array::{
-    ArrayRef, Float64Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringViewArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, RecordBatch,
+    StringViewArray, TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, IntervalMonthDayNano, Schema, SchemaRef};
@@ -30,7 +31,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Longest minimum or maximum shown.
 const SHOWN_CHARACTERS_MAX: usize = 64;
 
-const NAMES: [&str; 7] = ["tables", "partitions", "blocks", "wal", "settings", "queries", "jobs"];
+const NAMES: [&str; 8] = ["tables", "partitions", "blocks", "wal", "settings", "queries", "jobs", "triggers"];
 
 /// Whether it is a table of this crate's.
 pub(crate) fn is_own(name: &str) -> bool {
@@ -118,6 +119,19 @@ pub fn schema(name: &str) -> SchemaRef {
             ("errors", L),
             ("last_error", T),
         ],
+        "triggers" => &[
+            ("schema", T),
+            ("table_name", T),
+            ("name", T),
+            ("function", T),
+            ("timing", T),
+            ("events", T),
+            ("level", T),
+            ("enabled", types::BOOL),
+            ("calls", L),
+            ("rows", L),
+            ("total_ms", types::FLOAT8),
+        ],
         _ => &[("id", L), ("process_id", types::INT4), ("user_name", T), ("started", types::TIMESTAMPTZ), ("query", T)],
     };
     schema_of(columns)
@@ -157,6 +171,7 @@ impl SystemTable {
             "wal" => self.wal(),
             "settings" => self.settings(),
             "jobs" => self.jobs(),
+            "triggers" => self.triggers(),
             _ => self.queries(),
         };
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
@@ -311,6 +326,40 @@ impl SystemTable {
             longs(|row| row.errors),
             Arc::new(errors.collect::<StringViewArray>()),
         ]
+    }
+
+    /// Triggers with what they have done since the instance was opened.
+    fn triggers(&self) -> Vec<ArrayRef> {
+        let instance = self.info.instance();
+        let mut texts: [Vec<String>; 7] = Default::default();
+        let mut enabled = Vec::new();
+        let mut numbers: [Vec<i64>; 2] = Default::default();
+        let mut times: Vec<f64> = Vec::new();
+        for (schema, table) in self.each_table() {
+            for trigger in &table.triggers {
+                let function = self.context.catalog.function_by_oid(trigger.function);
+                let events: Vec<&str> = trigger.events.iter().map(|event| event_name(*event)).collect();
+                let row = [
+                    schema.clone(),
+                    table.name.clone(),
+                    trigger.name.clone(),
+                    function.map_or_else(String::new, |function| function.name.clone()),
+                    timing_name(trigger.timing).to_owned(),
+                    events.join(" OR "),
+                    level_name(trigger.level).to_owned(),
+                ];
+                texts.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+                enabled.push(!trigger.is_disabled);
+                let counts = instance.as_ref().map(|instance| instance.triggers().of(trigger.oid)).unwrap_or_default();
+                numbers.iter_mut().zip([counts.calls, counts.rows]).for_each(|(column, n)| column.push(n as i64));
+                times.push(counts.time.as_secs_f64() * 1e3);
+            }
+        }
+        let mut columns: Vec<ArrayRef> = texts.into_iter().map(text).collect();
+        columns.push(Arc::new(BooleanArray::from(enabled)));
+        columns.extend(numbers.into_iter().map(long));
+        columns.push(Arc::new(Float64Array::from(times)));
+        columns
     }
 
     fn queries(&self) -> Vec<ArrayRef> {

@@ -5,6 +5,10 @@
 //! succeeded; when it does not come back, the block has failed and answers 25P02 until ROLLBACK. Readers never touch it but
 //! for a snapshot.
 //!
+//! A statement whose triggers run statements of their own lends its transaction back to the block for that time
+//! ([`WriteTxn::lend`]); outside a block it opens one, which ends with it. While triggers look at rows that are about to change, the
+//! transaction keeps its snapshot ([`Lending::Keeping`]): the places of these rows are of it.
+//!
 //! A block with savepoints keeps the transaction of a statement that failed, wherever it was when that happened ([`Loan`]), so
 //! that ROLLBACK TO can go on with it.
 
@@ -30,6 +34,10 @@ pub(crate) struct Txn {
     level: Level,
     /// Whether no statement has read its snapshot yet.
     is_fresh: bool,
+    /// Statements that lent it and need its snapshot again.
+    keeping: usize,
+    /// Whether a statement would have looked again on a newer snapshot, and could not.
+    is_stale: bool,
     /// The catalog after this transaction's DDL.
     overlay: Option<Arc<CatalogSnapshot>>,
 }
@@ -40,7 +48,7 @@ impl Txn {
             Level::Serializable => instance.engine().begin_serializable()?,
             Level::ReadCommitted | Level::RepeatableRead => instance.engine().begin(),
         };
-        Ok(Txn { storage, level, is_fresh: true, overlay: None })
+        Ok(Txn { storage, level, is_fresh: true, keeping: 0, is_stale: false, overlay: None })
     }
 
     /// Moves to the snapshot that a statement of this level reads; the catalog that belongs to it.
@@ -48,7 +56,7 @@ impl Txn {
         &mut self,
         instance: &Instance,
     ) -> Result<(lightning_storage::Snapshot, Arc<CatalogSnapshot>)> {
-        if self.is_fresh || !self.level.keeps_snapshot() {
+        if (self.is_fresh || !self.level.keeps_snapshot()) && self.keeping == 0 {
             self.storage.refresh()?;
             self.is_fresh = false;
         }
@@ -108,6 +116,8 @@ struct Block {
     /// Whether a statement of it has read or written anything.
     is_used: bool,
     work: Work,
+    /// Statements that have lent their transaction to statements inside them.
+    lent: usize,
     /// Oldest first.
     savepoints: Vec<NamedSavepoint>,
 }
@@ -125,6 +135,10 @@ impl Block {
     /// A statement failed: what it has locked is free at once.
     fn fail(&mut self) {
         self.failed = true;
+        if self.lent > 0 {
+            // The statement that lent the transaction may go on with it.
+            return;
+        }
         match (&self.work, self.savepoints.last()) {
             (Work::Here(txn), Some(savepoint)) => txn.storage.unlock_since(&savepoint.storage),
             (Work::Here(_), None) => self.work = Work::None,
@@ -188,7 +202,7 @@ impl Transactions {
 
     fn open(&self, kind: BlockKind) -> Block {
         let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
-        Block { number, kind, failed: false, is_used: false, work: Work::None, savepoints: Vec::new() }
+        Block { number, kind, failed: false, is_used: false, work: Work::None, lent: 0, savepoints: Vec::new() }
     }
 
     /// Opens an implicit block unless one is open; whether it did.
@@ -345,7 +359,14 @@ impl Transactions {
             block.number
         });
         let loan = Loan { owner: Arc::clone(self), block, txn: Some(txn) };
-        Ok(WriteTxn { owner: Arc::clone(self), instance: Arc::clone(instance), loan: Some(loan), block })
+        Ok(WriteTxn {
+            owner: Arc::clone(self),
+            instance: Arc::clone(instance),
+            loan: Some(loan),
+            block,
+            opened: false,
+            lent: None,
+        })
     }
 }
 
@@ -390,6 +411,19 @@ pub(crate) struct WriteTxn {
     instance: Arc<Instance>,
     loan: Option<Loan>,
     block: Option<u64>,
+    /// Whether the block is there for this statement alone.
+    opened: bool,
+    /// While the transaction is lent: how many statements needed its snapshot before.
+    lent: Option<usize>,
+}
+
+/// What a transaction that is lent may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lending {
+    /// Move to newer snapshots, as its level has it.
+    Moving,
+    /// Keep its snapshot. Where READ COMMITTED would look again, the statements fail with 40001 ([`WriteTxn::reclaim_failed`]).
+    Keeping,
 }
 
 impl WriteTxn {
@@ -398,9 +432,90 @@ impl WriteTxn {
         self.loan.as_mut().ok_or_else(in_use)?.txn()
     }
 
-    /// The transaction's isolation level.
+    /// The isolation level, to decide by whether a statement that somebody was faster than looks again.
     pub(crate) fn level(&mut self) -> Result<Level> {
-        Ok(self.txn()?.level)
+        let txn = self.txn()?;
+        if txn.keeping > 0 && !txn.level.keeps_snapshot() {
+            txn.is_stale = true;
+            return Ok(Level::RepeatableRead);
+        }
+        Ok(txn.level)
+    }
+
+    /// Gives the transaction to the block, where statements inside this one find it; opens a block when there is none.
+    pub(crate) fn lend(&mut self, lending: Lending) -> Result<()> {
+        let mut txn = self.loan.as_mut().and_then(|loan| loan.txn.take()).ok_or_else(in_use)?;
+        let keeping = txn.keeping;
+        self.loan = None;
+        if lending == Lending::Keeping {
+            txn.is_stale &= txn.keeping > 0;
+            txn.keeping += 1;
+        }
+        let mut block = self.owner.block.lock();
+        let open = match (self.block, block.as_mut()) {
+            (Some(number), Some(open)) if !open.failed && open.number == number => open,
+            (None, None) => {
+                let new = block.insert(self.owner.open(BlockKind::Implicit));
+                new.is_used = true;
+                (self.block, self.opened) = (Some(new.number), true);
+                new
+            }
+            _ => return Err(ended()),
+        };
+        open.work = Work::Here(txn);
+        open.lent += 1;
+        self.lent = Some(keeping);
+        Ok(())
+    }
+
+    /// Takes the transaction back when all went well.
+    pub(crate) fn reclaim(&mut self) -> Result<()> {
+        let owner = Arc::clone(&self.owner);
+        let mut block = owner.block.lock();
+        match block.as_mut().filter(|open| !open.failed && Some(open.number) == self.block) {
+            Some(open) => {
+                if self.take_from(open) {
+                    Ok(())
+                } else {
+                    Err(in_use())
+                }
+            }
+            None => Err(ended()),
+        }
+    }
+
+    /// Takes the transaction back, with all that was written, after a statement inside this one failed. True: only because the
+    /// snapshot was kept; this statement can forget what was written and look again.
+    pub(crate) async fn reclaim_failed(&mut self) -> Result<bool> {
+        let owner = Arc::clone(&self.owner);
+        loop {
+            let returned = owner.returned.notified();
+            {
+                let mut block = owner.block.lock();
+                let open = block.as_mut().filter(|open| Some(open.number) == self.block).ok_or_else(ended)?;
+                // Another thread may have it still.
+                if self.take_from(open) {
+                    open.failed = false;
+                    break;
+                }
+            }
+            returned.await;
+        }
+        let txn = self.txn()?;
+        Ok(txn.keeping == 0 && std::mem::take(&mut txn.is_stale) && !txn.level.keeps_snapshot())
+    }
+
+    /// Takes the transaction out of the block, if it is there.
+    fn take_from(&mut self, open: &mut Block) -> bool {
+        if !matches!(open.work, Work::Here(_)) {
+            return false;
+        }
+        if let Work::Here(mut txn) = std::mem::replace(&mut open.work, Work::Taken) {
+            txn.keeping = self.lent.take().unwrap_or(txn.keeping);
+            self.loan = Some(Loan { owner: Arc::clone(&self.owner), block: self.block, txn: Some(txn) });
+        }
+        open.lent = open.lent.saturating_sub(1);
+        true
     }
 
     /// Waits for the locks that `plan` asks for, which must not read the disk.
@@ -485,15 +600,40 @@ impl WriteTxn {
     /// The statement succeeded: commits outside a block, else puts the transaction back.
     pub(crate) async fn finish(mut self) -> Result<()> {
         let txn = self.loan.as_mut().and_then(|loan| loan.txn.take()).ok_or_else(in_use)?;
+        if std::mem::take(&mut self.opened) {
+            drop(self.owner.block.lock().take());
+            return txn.commit(&self.instance).await;
+        }
         let Some(number) = self.block else { return txn.commit(&self.instance).await };
         match self.owner.block.lock().as_mut() {
             Some(block) if !block.failed && block.number == number => {
                 block.work = Work::Here(txn);
                 Ok(())
             }
-            _ => Err(Error::new(INTERNAL_ERROR, "the transaction ended before its statement")),
+            _ => Err(ended()),
         }
     }
+}
+
+impl Drop for WriteTxn {
+    fn drop(&mut self) {
+        let lent = self.lent.take().is_some();
+        if !lent && !self.opened {
+            return;
+        }
+        let mut block = self.owner.block.lock();
+        let Some(open) = block.as_mut().filter(|open| Some(open.number) == self.block) else { return };
+        if self.opened {
+            *block = None;
+        } else {
+            open.lent = open.lent.saturating_sub(1);
+            open.fail();
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::new(INTERNAL_ERROR, "the transaction ended before its statement")
 }
 
 /// A transaction on loan from its [`WriteTxn`].

@@ -16,7 +16,7 @@ use crate::unique::{Gone, NewKeys, UniqueKey};
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use lightning_catalog::Table;
 use lightning_storage::{Appender, TableId, TableMode, Transaction};
 use std::sync::Arc;
@@ -45,11 +45,24 @@ pub(crate) struct Shape {
     table: Arc<Table>,
     schema: SchemaRef,
     zone: Tz,
+    /// Whether NULLs are refused where a column does.
+    is_checked: bool,
 }
 
 impl Shape {
     pub(crate) fn new(table: &Arc<Table>, zone: Tz) -> Shape {
-        Shape { table: Arc::clone(table), schema: arrow_schema(&table.columns), zone }
+        Shape { table: Arc::clone(table), schema: arrow_schema(&table.columns), zone, is_checked: true }
+    }
+
+    /// The same for rows that triggers will look at before they are checked: any value may be NULL.
+    pub(crate) fn unchecked(self) -> Shape {
+        let loose = self.schema.fields().iter().map(|field| Field::clone(field).with_nullable(true));
+        Shape { schema: Arc::new(Schema::new(loose.collect::<Vec<_>>())), is_checked: false, ..self }
+    }
+
+    /// Rows that were not checked, checked.
+    pub(crate) fn checked(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        self.batch(batch.columns().to_vec(), batch.num_rows())
     }
 
     /// How many columns the table has.
@@ -103,7 +116,8 @@ impl Shape {
     /// The batch of all columns, after NOT NULL was checked.
     pub(crate) fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
         for (column, values) in self.table.columns.iter().zip(&columns) {
-            if column.not_null
+            if self.is_checked
+                && column.not_null
                 && let Some(row) = first_null(values)
             {
                 return Err(self.null_violation(&column.name, &columns, row));
@@ -204,7 +218,14 @@ impl Sink {
     }
 
     /// No more rows: everything goes into the transaction. The rows written.
-    pub(crate) async fn finish(mut self) -> Result<u64> {
+    pub(crate) async fn finish(self) -> Result<u64> {
+        let (write, rows) = self.close().await?.put().await?;
+        write.finish().await?;
+        Ok(rows)
+    }
+
+    /// No more rows; none is in the transaction yet.
+    pub(crate) async fn close(mut self) -> Result<Closed> {
         if let Some(complete) = self.complete.take() {
             // When the worker is gone, its result says why.
             let _ = complete.send(());
@@ -213,11 +234,7 @@ impl Sink {
         let (inner, arrived) = self.join().await?;
         let arrived = arrived?;
         self.write.rejoin(inner);
-        let rows = arrived.rows as u64;
-        arrived.lock(&mut self.write, &self.patience).await?;
-        self.write.blocking(move |txn| arrived.put(txn)).await?;
-        self.write.finish().await?;
-        Ok(rows)
+        Ok(Closed { write: self.write, patience: self.patience, arrived })
     }
 
     async fn join(&mut self) -> Result<(HeldTxn, Result<Arrived>)> {
@@ -236,6 +253,25 @@ impl Sink {
             Ok((_, Err(e))) | Err(e) => e,
             Ok((_, Ok(_))) => Error::new(INTERNAL_ERROR, "writing ended early"),
         }
+    }
+}
+
+/// All rows of a statement, on their way into the transaction.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) write: WriteTxn,
+    patience: Patience,
+    arrived: Arrived,
+}
+
+impl Closed {
+    /// Puts them there. The transaction, and how many they are.
+    pub(crate) async fn put(mut self) -> Result<(WriteTxn, u64)> {
+        let arrived = self.arrived;
+        let rows = arrived.rows as u64;
+        arrived.lock(&mut self.write, &self.patience).await?;
+        self.write.blocking(move |txn| arrived.put(txn)).await?;
+        Ok((self.write, rows))
     }
 }
 

@@ -332,6 +332,15 @@ impl Transaction {
         Ok(())
     }
 
+    /// Forgets the writes since `savepoint`, and keeps the locks: what was to be written will be written again.
+    pub fn forget_since(&mut self, savepoint: &Savepoint) -> Result<()> {
+        let mut writes = savepoint.writes.clone();
+        writes.relocate(&self.base, self.owner.claim())?;
+        self.writes = writes;
+        *self.overlay.get_mut() = None;
+        Ok(())
+    }
+
     /// Lets go of the locks taken since `savepoint`: what they protect will be rolled back.
     pub fn unlock_since(&self, savepoint: &Savepoint) {
         self.engine.context().locks.release_since(self.owner.id(), savepoint.locks);

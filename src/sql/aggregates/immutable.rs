@@ -5,6 +5,7 @@
 //! expressions *stable*; where it does so of a function for some types only, the types of the arguments decide here.
 
 use crate::error::{Error, Result};
+use crate::sqlstate::INVALID_OBJECT_DEFINITION;
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -15,8 +16,6 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast::{self, Query, Visit, Visitor};
 use std::ops::ControlFlow;
 
-/// invalid_object_definition
-const INVALID_OBJECT_DEFINITION: crate::SqlState = crate::SqlState("42P17");
 /// Functions that say which zone they mean, or mean UTC.
 const ZONED: [&str; 3] = ["time_bucket", "date_bin", "timezone"];
 /// Functions of the moment, whatever they return.

@@ -131,6 +131,7 @@ pub(crate) fn as_table(view: &View) -> Result<Arc<Table>> {
         primary_key: None,
         indexes: Vec::new(),
         time: None,
+        triggers: Vec::new(),
         storage_id: materialized(view)?.rows_id,
     }))
 }

@@ -91,7 +91,17 @@ impl Overload {
     pub(crate) const fn variadic(arguments: &'static [PgType], variadic: PgType, returns: PgType, body: Body) -> Self {
         Overload { arguments, variadic: Some(variadic), returns, body }
     }
+}
 
+/// One of the functions that a name may mean.
+pub(crate) trait Overloaded {
+    /// The type of the argument at a place.
+    fn wanted(&self, place: usize) -> PgType;
+    /// Whether it can have so many arguments.
+    fn takes(&self, count: usize) -> bool;
+}
+
+impl Overloaded for Overload {
     fn wanted(&self, place: usize) -> PgType {
         self.arguments.get(place).copied().or(self.variadic).unwrap_or(types::TEXT)
     }
@@ -105,14 +115,14 @@ impl Overload {
 }
 
 /// The overload PostgreSQL would choose. 42883 when none fits, 42725 when several do.
-pub(crate) fn resolve<'a>(name: &str, overloads: &'a [Overload], given: &[PgType]) -> crate::Result<&'a Overload> {
+pub(crate) fn resolve<'a, F: Overloaded>(name: &str, overloads: &'a [F], given: &[PgType]) -> crate::Result<&'a F> {
     let converts = |given: PgType, wanted: PgType| wanted.oid == ANY.oid || implicit(given, wanted);
-    let fits = |overload: &&Overload| {
+    let fits = |overload: &&F| {
         let fits = |(place, given): (usize, &PgType)| converts(*given, overload.wanted(place));
         overload.takes(given.len()) && given.iter().enumerate().all(fits)
     };
-    let mut candidates: Vec<&Overload> = overloads.iter().filter(fits).collect();
-    let matches = |overload: &Overload, wanted: &dyn Fn(PgType, PgType) -> bool| {
+    let mut candidates: Vec<&F> = overloads.iter().filter(fits).collect();
+    let matches = |overload: &F, wanted: &dyn Fn(PgType, PgType) -> bool| {
         given.iter().enumerate().filter(|(place, given)| wanted(**given, overload.wanted(*place))).count()
     };
     // The most exact matches, then the most preferred types; open literals decide last.
@@ -121,7 +131,9 @@ pub(crate) fn resolve<'a>(name: &str, overloads: &'a [Overload], given: &[PgType
     let open = |given: PgType, wanted: PgType| is_open(given) && wanted.is_string();
     let open_preferred = |given: PgType, wanted: PgType| is_open(given) && is_preferred(wanted);
     let open_alike = |open: PgType, wanted: PgType| is_open(open) && given.iter().any(|known| same(*known, wanted));
-    let rules: [&dyn Fn(PgType, PgType) -> bool; 5] = [&exact, &preferred, &open_alike, &open, &open_preferred];
+    let identical = |given: PgType, wanted: PgType| given.oid == wanted.oid;
+    let rules: [&dyn Fn(PgType, PgType) -> bool; 6] =
+        [&identical, &exact, &preferred, &open_alike, &open, &open_preferred];
     for rule in rules {
         if candidates.len() > 1 {
             let best = candidates.iter().map(|overload| matches(overload, rule)).max().unwrap_or(0);

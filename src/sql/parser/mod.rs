@@ -11,6 +11,8 @@ mod depth;
 mod locking;
 mod options;
 pub(crate) mod parameters;
+pub(crate) mod trigger;
+pub(crate) mod function;
 pub(crate) mod changes;
 mod reserved;
 mod dialect;
@@ -21,6 +23,7 @@ pub(crate) mod names;
 mod rewrite;
 pub(crate) mod calls;
 pub(crate) mod words;
+pub(crate) mod trigger_body;
 pub(crate) mod spelling;
 
 use crate::error::{Error, Result};
@@ -32,9 +35,11 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use dialect::LightningDialect;
+use function::{CreateFunction, DropFunction};
 use parameters::AlterParameters;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use trigger::TriggerStatement;
 
 /// Nesting sqlparser may recurse into.
 const PARSER_DEPTH_MAX: usize = 100;
@@ -56,6 +61,12 @@ pub(crate) enum Kind {
     Refresh(ast::ObjectName),
     /// ALTER TABLE or MATERIALIZED VIEW … SET (…) or RESET (…).
     AlterParameters(Box<AlterParameters>),
+    /// CREATE, ALTER or DROP of a trigger.
+    Trigger(Box<TriggerStatement>),
+    /// CREATE FUNCTION or AGGREGATE.
+    CreateFunction(Box<CreateFunction>),
+    /// DROP FUNCTION or AGGREGATE.
+    DropFunction(Box<DropFunction>),
     /// CREATE or DROP of an object of an extension.
     Object(Box<ObjectStatement>),
     /// SHOW name.
@@ -452,6 +463,13 @@ impl From<Error> for Failure {
 fn parse_kind(parser: &mut Parser<'_>, source: &Source) -> std::result::Result<Kind, Failure> {
     let first = parser.peek_token();
     let Token::Word(word) = &first.token else { return Ok(Kind::Sql(Box::new(parser.parse_statement()?))) };
+    match function::next(parser) {
+        Some(function::Next::Create) => {
+            return Ok(Kind::CreateFunction(Box::new(function::parse_create(parser)?)));
+        }
+        Some(function::Next::Drop) => return Ok(Kind::DropFunction(Box::new(function::parse_drop(parser)?))),
+        None => {}
+    }
     match (word.keyword, word.value.to_ascii_uppercase().as_str()) {
         (Keyword::COPY, _) => {
             parser.next_token();
@@ -474,6 +492,9 @@ fn parse_kind(parser: &mut Parser<'_>, source: &Source) -> std::result::Result<K
         }
         (Keyword::ALTER, _) if parameters::is_next(parser) => {
             Ok(Kind::AlterParameters(Box::new(parameters::parse(parser)?)))
+        }
+        (Keyword::CREATE | Keyword::DROP | Keyword::ALTER, _) if trigger::is_next(parser) => {
+            Ok(Kind::Trigger(Box::new(trigger::parse(parser)?)))
         }
         (_, "ABORT") => {
             parser.next_token();

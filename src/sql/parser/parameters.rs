@@ -119,7 +119,7 @@ fn other_action(parser: &Parser<'_>, altered: Altered) -> Failure {
 }
 
 /// `(name = value, …)`; a name alone is true.
-fn set(parser: &mut Parser<'_>) -> Result<Vec<Change>, Failure> {
+pub(super) fn set(parser: &mut Parser<'_>) -> Result<Vec<Change>, Failure> {
     let mut changes: Vec<Change> = Vec::new();
     parser.expect_token(&Token::LParen)?;
     loop {

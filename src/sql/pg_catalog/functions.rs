@@ -5,8 +5,10 @@
 //! to a value. They are called with a handful of rows by people and drivers looking around, so clarity goes before
 //! speed. Unless marked otherwise a function is strict: NULL in, NULL out.
 
+use super::function;
 use super::index::ShownIndex;
 use super::relation::{self, Value, array};
+use super::trigger;
 use super::view::{CatalogView, quote_identifier};
 use crate::context::SessionInfo;
 use crate::types::{self, PgType, TYPES, arrow_field};
@@ -17,7 +19,7 @@ use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use lightning_catalog::{Oid, Relation};
+use lightning_catalog::{Function, Oid, Relation};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -127,12 +129,21 @@ const FUNCTIONS: &[Definition] = &[
     strict("pg_get_indexdef", &[&[Int], &[Int, Int, Bool]], types::TEXT, index_definition),
     strict("pg_get_viewdef", &[&[Object], &[Object, Bool], &[Object, Int]], types::TEXT, view_definition),
     strict("pg_get_ruledef", INT_PRETTY, types::TEXT, |_, _| Ok(Value::Null)),
-    strict("pg_get_triggerdef", INT_PRETTY, types::TEXT, |_, _| Ok(Value::Null)),
-    strict("pg_get_functiondef", INT, types::TEXT, |_, _| Ok(Value::Null)),
-    strict("pg_get_function_result", INT, types::TEXT, |_, _| Ok(Value::Null)),
-    strict("pg_get_function_arguments", INT, types::TEXT, |_, _| Ok(Value::Null)),
-    strict("pg_get_function_identity_arguments", INT, types::TEXT, |_, _| Ok(Value::Null)),
+    strict("pg_get_triggerdef", INT_PRETTY, types::TEXT, |view, args| {
+        Ok(trigger::definition(view, oid(&args[0]), matches!(args.get(1), Some(Value::Bool(true)))).into())
+    }),
+    strict("pg_trigger_depth", NONE, types::INT4, |view, _| Ok((view.session.firing.depth() as i32).into())),
+    strict("pg_get_functiondef", INT, types::TEXT, |view, args| Ok(of_function(view, args, function::definition))),
+    strict("pg_get_function_result", INT, types::TEXT, |view, args| Ok(of_function(view, args, function::result))),
+    strict("pg_get_function_arguments", INT, types::TEXT, |view, args| {
+        Ok(of_function(view, args, function::arguments))
+    }),
+    strict("pg_get_function_identity_arguments", INT, types::TEXT, |view, args| {
+        Ok(of_function(view, args, function::arguments))
+    }),
     strict("pg_get_function_sqlbody", INT, types::TEXT, |_, _| Ok(Value::Null)),
+    // Of a table that is no partition; one row of NULL is as good as none where it is asked.
+    strict("pg_partition_ancestors", OBJECT, types::REGCLASS, |_, _| Ok(Value::Null)),
     strict("pg_get_partkeydef", INT, types::TEXT, |_, _| Ok(Value::Null)),
     strict("pg_get_partition_constraintdef", INT, types::TEXT, |_, _| Ok(Value::Null)),
     strict("pg_get_statisticsobjdef", INT, types::TEXT, |_, _| Ok(Value::Null)),
@@ -147,7 +158,10 @@ const FUNCTIONS: &[Definition] = &[
     strict("pg_relation_is_publishable", OBJECT, types::BOOL, |_, _| Ok(true.into())),
     strict("pg_table_is_visible", INT, types::BOOL, table_is_visible),
     strict("pg_type_is_visible", INT, types::BOOL, type_is_visible),
-    strict("pg_function_is_visible", INT, types::BOOL, |_, _| Ok(true.into())),
+    strict("pg_function_is_visible", INT, types::BOOL, |view, args| {
+        let known = view.statement.catalog.function_by_oid(Oid(oid(&args[0])));
+        Ok(known.is_none_or(|known| is_found(view, known)).into())
+    }),
     strict("pg_operator_is_visible", INT, types::BOOL, |_, _| Ok(true.into())),
     strict("pg_opclass_is_visible", INT, types::BOOL, |_, _| Ok(true.into())),
     strict("pg_opfamily_is_visible", INT, types::BOOL, |_, _| Ok(true.into())),
@@ -185,7 +199,7 @@ const FUNCTIONS: &[Definition] = &[
     strict("to_regtype", TEXT, types::REGTYPE, |view, args| Ok(find_type(view, text(&args[0])).into())),
     strict("to_regnamespace", TEXT, types::REGNAMESPACE, |view, args| Ok(find_schema(view, text(&args[0])).into())),
     strict("to_regrole", TEXT, types::OID, |view, args| Ok(find_role(view, text(&args[0])).into())),
-    strict("to_regproc", TEXT, types::REGPROC, |_, args| Ok(find_function(text(&args[0])).into())),
+    strict("to_regproc", TEXT, types::REGPROC, |view, args| Ok(find_function(view, text(&args[0])).into())),
     strict("currval", OBJECT, types::INT8, no_sequence),
     strict("nextval", OBJECT, types::INT8, no_sequence),
     strict("setval", &[&[Object, Int], &[Object, Int, Bool]], types::INT8, no_sequence),
@@ -204,8 +218,13 @@ const FUNCTIONS: &[Definition] = &[
     strict("lightning_regrole_in", OBJECT, types::OID, |view, args| {
         object(&args[0], |name| find_role(view, name), "42704", |name| format!("role \"{name}\" does not exist"))
     }),
-    strict("lightning_regproc_in", OBJECT, types::REGPROC, |_, args| {
-        object(&args[0], find_function, "42883", |name| format!("function \"{name}\" does not exist"))
+    strict("lightning_regproc_in", OBJECT, types::REGPROC, |view, args| {
+        object(
+            &args[0],
+            |name| find_function(view, name),
+            "42883",
+            |name| format!("function \"{name}\" does not exist"),
+        )
     }),
     strict("lightning_regclass_out", INT, types::TEXT, |view, args| Ok(class_name(view, oid(&args[0])).into())),
     strict("lightning_regtype_out", INT, types::TEXT, |view, args| {
@@ -221,12 +240,16 @@ const FUNCTIONS: &[Definition] = &[
         let role = view.roles().into_iter().find(|(role, _)| role.0 == wanted);
         Ok(role.map_or_else(|| wanted.to_string(), |(_, name)| quote_identifier(&name)).into())
     }),
-    strict("lightning_regproc_out", INT, types::TEXT, |_, args| {
+    strict("lightning_regproc_out", INT, types::TEXT, |view, args| {
         let wanted = oid(&args[0]);
-        Ok(match wanted {
-            0 => "-".to_owned(),
-            ARRAY_IN => "array_in".to_owned(),
-            other => other.to_string(),
+        Ok(match (wanted, view.statement.catalog.function_by_oid(Oid(wanted))) {
+            (0, _) => "-".to_owned(),
+            (ARRAY_IN, _) => "array_in".to_owned(),
+            (_, Some(known)) if is_found(view, known) => quote_identifier(&known.name),
+            (_, Some(known)) => {
+                format!("{}.{}", quote_identifier(view.schema_name(known.schema)), quote_identifier(&known.name))
+            }
+            (other, None) => other.to_string(),
         }
         .into())
     }),
@@ -638,13 +661,42 @@ fn find_role(view: &CatalogView, name: &str) -> Option<u32> {
     view.roles().into_iter().find(|(_, role)| *role == name).map(|(oid, _)| oid.0)
 }
 
-fn find_function(name: &str) -> Option<u32> {
+fn find_function(view: &CatalogView, name: &str) -> Option<u32> {
     let name = name.trim();
     match name.strip_prefix("pg_catalog.").unwrap_or(name) {
-        "array_in" => Some(ARRAY_IN),
-        "-" => Some(0),
-        other => other.parse().ok(),
+        "array_in" => return Some(ARRAY_IN),
+        "-" => return Some(0),
+        other => {
+            if let Ok(oid) = other.parse() {
+                return Some(oid);
+            }
+        }
     }
+    // `f(integer)` and `f` mean the same where there is one.
+    let bare = name.split('(').next().unwrap_or(name);
+    let (schema, bare) = qualified(bare)?;
+    let named = view.statement.functions(schema.as_deref(), &bare);
+    let given = name.split_once('(').map(|(_, rest)| rest.trim_end_matches(')').replace(' ', ""));
+    let fits = |function: &&Arc<Function>| match &given {
+        None => named.len() == 1,
+        Some(given) => {
+            let names = function.argument_types().map(|oid| view.format_type(oid.0, -1).replace(' ', ""));
+            names.collect::<Vec<_>>().join(",") == *given
+        }
+    };
+    named.iter().find(fits).map(|function| function.oid.0)
+}
+
+/// Whether the name alone, with the types of its arguments, finds a function.
+fn is_found(view: &CatalogView, function: &Function) -> bool {
+    let named = view.statement.functions(None, &function.name);
+    named.iter().any(|found| found.oid == function.oid)
+}
+
+/// A text about a function; NULL when it is not a user's.
+fn of_function(view: &CatalogView, args: &[Value], text: impl Fn(&CatalogView, &Function) -> String) -> Value {
+    let function = view.statement.catalog.function_by_oid(Oid(oid(&args[0])));
+    function.map(|function| text(view, function)).into()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The rows of the SQL standard's `information_schema`.
 
-use super::relation::{self, Rows, Value};
+use super::function;
+use super::relation::{self, Rows, Value, yes_or_no};
+use super::trigger;
 use super::view::{CatalogView, OWNER, column_type};
 use crate::types::PgType;
 use lightning_catalog::{Column, Relation};
@@ -15,6 +17,10 @@ pub fn fill(view: &CatalogView, name: &str, rows: &mut Rows) {
         "table_constraints" => table_constraints(view, rows),
         "key_column_usage" => key_columns(view, rows),
         "constraint_column_usage" => constraint_columns(view, rows),
+        "triggers" => trigger::information_rows(view, rows),
+        "routines" => function::routines(view, rows),
+        "parameters" => function::parameters(view, rows),
+        "triggered_update_columns" => trigger::update_column_rows(view, rows),
         "information_schema_catalog_name" => rows.push([("catalog_name", catalog(view))]),
         "enabled_roles" | "applicable_roles" => {}
         _ => {}
@@ -170,10 +176,6 @@ impl Numbers {
             _ => Numbers::default(),
         }
     }
-}
-
-fn yes_or_no(yes: bool) -> Value {
-    if yes { "YES" } else { "NO" }.into()
 }
 
 fn views(view: &CatalogView, rows: &mut Rows) {

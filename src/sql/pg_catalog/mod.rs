@@ -3,12 +3,14 @@
 //! - [`relation`] knows the columns of every relation of `pg_catalog` and `information_schema` as PostgreSQL 15 has them;
 //!   [`rows`] and [`information_schema`] compute the rows from a statement's catalog snapshot ([`view`]); [`provider`] makes
 //!   tables of them. Nothing is stored: OIDs are the catalog's own, which are.
-//! - [`functions`] are the functions over them: `format_type`, `pg_get_indexdef`, `pg_table_is_visible`, …
+//! - [`function`] has the texts that describe functions of users; [`functions`] are the functions over them: `format_type`, `pg_get_indexdef`, `pg_table_is_visible`, …
 //! - [`rewrite()`] turns PostgreSQL's ways of writing queries over them into what the planner understands. It runs over
 //!   every statement.
 
 mod relation;
 mod view;
+mod trigger;
+mod function;
 mod functions;
 mod index;
 mod information_schema;

@@ -6,8 +6,9 @@
 
 use crate::types::{PgType, arrow_field};
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, ListBuilder,
-    RecordBatch, RecordBatchOptions, StringViewBuilder, TimestampMicrosecondBuilder, UInt32Builder, new_null_array,
+    ArrayRef, BinaryViewBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
+    Int64Builder, ListBuilder, RecordBatch, RecordBatchOptions, StringViewBuilder, TimestampMicrosecondBuilder,
+    UInt32Builder, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result};
@@ -94,6 +95,8 @@ pub enum Value {
     Float(f64),
     /// Any string.
     Text(String),
+    /// `bytea`.
+    Bytes(Vec<u8>),
     /// Microseconds since 1970 of a `timestamptz`.
     Time(i64),
     /// An array of strings.
@@ -122,6 +125,11 @@ value_from! {
     Vec<String> => |v| Value::Texts(v),
     Vec<i64> => |v| Value::Ints(v),
     lightning_catalog::Oid => |v| Value::Int(i64::from(v.0)),
+}
+
+/// As `information_schema` says it.
+pub fn yes_or_no(yes: bool) -> Value {
+    if yes { "YES" } else { "NO" }.into()
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
@@ -177,6 +185,7 @@ fn default_value(column: &SystemColumn) -> Value {
     match column.pg.oid {
         16 => Value::Bool(false),
         18 | 19 | 22 | 25 | 30 | 194 => Value::Text(String::new()),
+        17 => Value::Bytes(Vec::new()),
         700 | 701 => Value::Float(0.0),
         1005 | 1028 => Value::Ints(Vec::new()),
         1002 | 1003 | 1009 => Value::Texts(Vec::new()),
@@ -223,6 +232,7 @@ pub fn array<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Value> +
         DataType::Float32 => build!(Float32Builder::new(), values, Value::Float(v) => *v as f32),
         DataType::Float64 => build!(Float64Builder::new(), values, Value::Float(v) => *v),
         DataType::Utf8View => build!(StringViewBuilder::new(), values, Value::Text(v) => v),
+        DataType::BinaryView => build!(BinaryViewBuilder::new(), values, Value::Bytes(v) => v),
         DataType::Timestamp(_, zone) => {
             let builder = TimestampMicrosecondBuilder::new().with_timezone_opt(zone.clone());
             build!(builder, values, Value::Time(v) => *v)

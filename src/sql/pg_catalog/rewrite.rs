@@ -10,7 +10,7 @@
 //! - `ARRAY(SELECT x …)` becomes an `array_agg` that is an empty array when there are no rows.
 //! - Casts to `regclass` and its relatives become functions: from a literal to an OID, from anything else to a name.
 //! - A few sub-queries of `psql` that DataFusion cannot decorrelate are known to be NULL in a catalog without
-//!   collations per column, publications, policies and storage options. Only those exact texts are replaced.
+//!   collations per column, publications, policies, storage options and triggers of partitions. Only those exact texts are replaced.
 
 use crate::error::Error;
 use crate::error::SqlState;
@@ -674,6 +674,12 @@ const KNOWN: &[(&str, &str)] = &[
     (
         "array(select rolname from pg_catalog.pg_roles where oid = any (pol.polroles) order by 1)",
         "CAST(NULL AS TEXT[])",
+    ),
+    (
+        "(CASE WHEN t.tgparentid != 0 THEN (SELECT u.tgrelid::pg_catalog.regclass FROM pg_catalog.pg_trigger AS u, \
+         pg_catalog.pg_partition_ancestors(t.tgrelid) WITH ORDINALITY AS a(relid, depth) WHERE u.tgname = t.tgname AND \
+         u.tgrelid = a.relid AND u.tgparentid = 0 ORDER BY a.depth LIMIT 1) END)",
+        "CAST(NULL AS TEXT)",
     ),
     ("ARRAY(SELECT rolname FROM pg_catalog.pg_roles WHERE oid = ANY (polroles) ORDER BY 1)", "CAST(NULL AS TEXT[])"),
     ("array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x)", "CAST(NULL AS TEXT[])"),

@@ -1,12 +1,16 @@
 //! The rows of each system relation. A relation that is not named here is empty: it describes what does not exist.
 
+use super::function::TRIGGER_TYPE;
 use super::index::ShownIndex;
 use super::information_schema;
 use super::relation::{self, Rows, SystemRelation, Value};
+use super::trigger;
 use super::view::{CatalogView, OWNER, column_type};
-use crate::types::{PgType, TYPES, TypeInfo};
+use crate::types::{self, PgType, TYPES, TypeInfo};
 use datafusion::common::Result;
-use lightning_catalog::{BOOTSTRAP_USER, Column, PG_CATALOG_SCHEMA, PUBLIC_SCHEMA, Relation};
+use lightning_catalog::{
+    Argument, BOOTSTRAP_USER, Column, PG_CATALOG_SCHEMA, PUBLIC_SCHEMA, Relation, Returns, Volatility,
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// OID of the access method `heap`.
@@ -36,6 +40,7 @@ pub fn fill(view: &CatalogView, relation: &SystemRelation, rows: &mut Rows) -> R
         "pg_type" => types(view, rows),
         "pg_index" => indexes(view, rows),
         "pg_constraint" => constraints(view, rows),
+        "pg_trigger" => trigger::rows(view, rows),
         "pg_depend" => dependencies(view, rows),
         "pg_rewrite" => rules(view, rows),
         "pg_description" => descriptions(rows),
@@ -50,7 +55,8 @@ pub fn fill(view: &CatalogView, relation: &SystemRelation, rows: &mut Rows) -> R
         "pg_am" => access_methods(rows),
         "pg_tablespace" => tablespaces(rows),
         "pg_collation" => collations(rows),
-        "pg_language" => languages(rows),
+        "pg_language" => languages(view, rows),
+        "pg_proc" => functions(view, rows),
         "pg_stat_activity" => activity(view, rows),
         "pg_stat_user_tables" | "pg_stat_all_tables" => table_statistics(view, rows),
         "pg_timezone_names" => {}
@@ -103,6 +109,7 @@ fn classes(view: &CatalogView, rows: &mut Rows) {
             ("relkind", kind(relation).into()),
             ("relnatts", (relation.columns().len() as i32).into()),
             ("relhasrules", (kind(relation) == 'v').into()),
+            ("relhastriggers", matches!(relation, Relation::Table(table) if !table.triggers.is_empty()).into()),
             ("relispopulated", true.into()),
             ("relreplident", if kind(relation) == 'r' { 'd' } else { 'n' }.into()),
         ]);
@@ -489,7 +496,7 @@ fn table_list(view: &CatalogView, rows: &mut Rows) {
             ("tableowner", OWNER.into()),
             ("hasindexes", ShownIndex::of(table).next().is_some().into()),
             ("hasrules", false.into()),
-            ("hastriggers", false.into()),
+            ("hastriggers", (!table.triggers.is_empty()).into()),
             ("rowsecurity", false.into()),
         ]);
     }
@@ -596,9 +603,88 @@ fn collations(rows: &mut Rows) {
     }
 }
 
-fn languages(rows: &mut Rows) {
-    for (oid, name) in [(12, "internal"), (14, "sql")] {
-        rows.push([("oid", oid.into()), ("lanname", name.into()), ("lanowner", BOOTSTRAP_USER.into())]);
+/// Languages of extensions are numbered from here.
+const FIRST_LANGUAGE: u32 = 13_500;
+
+fn all_languages(view: &CatalogView) -> Vec<(u32, &'static str)> {
+    let mut all = vec![(12, "internal"), (14, "sql")];
+    if let Some(instance) = view.session.instance() {
+        let languages = instance.extensions().iter().flat_map(|extension| extension.languages());
+        all.extend((FIRST_LANGUAGE..).zip(languages.map(|language| language.name())));
+    }
+    all
+}
+
+fn languages(view: &CatalogView, rows: &mut Rows) {
+    for (oid, name) in all_languages(view) {
+        let is_trusted = name != "internal";
+        rows.push([
+            ("oid", oid.into()),
+            ("lanname", name.into()),
+            ("lanowner", BOOTSTRAP_USER.into()),
+            ("lanispl", (oid >= FIRST_LANGUAGE).into()),
+            ("lanpltrusted", is_trusted.into()),
+        ]);
+    }
+}
+
+/// The functions of users: those that are built in are not listed.
+fn functions(view: &CatalogView, rows: &mut Rows) {
+    let languages = all_languages(view);
+    for function in view.functions() {
+        let arguments: Vec<u32> = function.argument_types().map(|oid| oid.0).collect();
+        let columns: &[Argument] = match &function.returns {
+            Returns::Table(columns) => columns,
+            _ => &[],
+        };
+        let returns = match &function.returns {
+            Returns::Value(oid) | Returns::SetOf(oid) => oid.0,
+            Returns::Table(columns) => match columns.as_slice() {
+                [column] => column.type_oid.0,
+                _ => types::RECORD.oid,
+            },
+            Returns::Trigger => TRIGGER_TYPE,
+        };
+        let is_set = matches!(function.returns, Returns::Table(_) | Returns::SetOf(_));
+        let all: Vec<&Argument> = function.arguments.iter().chain(columns).collect();
+        let names: Vec<String> = all.iter().map(|argument| argument.name.clone().unwrap_or_default()).collect();
+        let has_names = names.iter().any(|name| !name.is_empty());
+        let modes = || all.iter().enumerate().map(|(i, _)| if i < arguments.len() { "i" } else { "t" }.to_owned());
+        let volatility = match function.volatility {
+            Volatility::Immutable => 'i',
+            Volatility::Stable => 's',
+            Volatility::Volatile => 'v',
+        };
+        let language = languages.iter().find(|(_, name)| *name == function.language).map_or(0, |(oid, _)| *oid);
+        rows.push([
+            ("oid", function.oid.into()),
+            ("proname", (&function.name).into()),
+            ("pronamespace", function.schema.into()),
+            ("proowner", BOOTSTRAP_USER.into()),
+            ("prolang", language.into()),
+            ("procost", Value::Float(100.0)),
+            ("prorows", Value::Float(if is_set { 1000.0 } else { 0.0 })),
+            ("prokind", if function.is_aggregate { 'a' } else { 'f' }.into()),
+            ("proisstrict", function.is_strict.into()),
+            ("proretset", is_set.into()),
+            ("provolatile", volatility.into()),
+            ("proparallel", 's'.into()),
+            ("pronargs", (arguments.len() as i32).into()),
+            ("prorettype", returns.into()),
+            ("proargtypes", arguments.iter().map(u32::to_string).collect::<Vec<_>>().join(" ").into()),
+            (
+                "proallargtypes",
+                if columns.is_empty() {
+                    Value::Null
+                } else {
+                    Value::Ints(all.iter().map(|a| i64::from(a.type_oid.0)).collect())
+                },
+            ),
+            ("proargmodes", if columns.is_empty() { Value::Null } else { Value::Texts(modes().collect()) }),
+            ("proargnames", if has_names { Value::Texts(names) } else { Value::Null }),
+            ("prosrc", (&function.source).into()),
+            ("probin", function.module.as_ref().into()),
+        ]);
     }
 }
 

@@ -4,7 +4,7 @@ use super::index::ShownIndex;
 use crate::context::{SessionInfo, StatementContext};
 use crate::extension::quoted;
 use crate::types::PgType;
-use lightning_catalog::{BOOTSTRAP_USER, Column, Oid, Relation, Schema, Table};
+use lightning_catalog::{BOOTSTRAP_USER, Column, Function, Oid, Relation, Schema, Table};
 use lightning_storage::TableId;
 use std::sync::Arc;
 
@@ -59,6 +59,12 @@ impl CatalogView {
     /// A table or view by OID.
     pub fn relation(&self, oid: u32) -> Option<&Relation> {
         self.statement.catalog.relation_by_oid(Oid(oid))
+    }
+
+    /// Functions of users.
+    pub fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
+        let catalog = &self.statement.catalog;
+        catalog.schemas(self.statement.database).flat_map(|schema| catalog.functions(schema.oid))
     }
 
     /// The index with this OID.

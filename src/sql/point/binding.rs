@@ -79,6 +79,10 @@ impl Template {
         }
         let found = schemas.iter().find_map(|schema| catalog.relation(schema.oid, &self.table));
         let Relation::Table(table) = found? else { return None };
+        // Triggers are for the long way.
+        if !table.triggers.is_empty() && !matches!(self.action, Action::Select(_)) {
+            return None;
+        }
         let primary = table.primary_key.as_ref()?;
         let column = |name: &str| table.column_index(name);
         if primary.columns.len() != self.key.len() {

@@ -65,7 +65,7 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
 }
 
 /// The PostgreSQL type of an argument; `unknown` for literals of open type.
-fn argument_type(expr: &Expr, schema: &DFSchema) -> Result<PgType> {
+pub(super) fn argument_type(expr: &Expr, schema: &DFSchema) -> Result<PgType> {
     let (_, field) = expr.to_field(schema)?;
     Ok(call::type_of(&field, literal(expr)))
 }

@@ -3,7 +3,7 @@
 use super::common_type::{self, Alternative};
 use super::operators::{comparable, interval_length, is_open, no_operator, resolve_in};
 use super::quantified::is_quantified;
-use super::{calls, cast, moments, set_operations, widened};
+use super::{calls, cast, moments, set_operations, user_functions, widened};
 use crate::error::Error;
 use crate::sqlstate::DATATYPE_MISMATCH;
 use crate::types;
@@ -165,7 +165,10 @@ fn rewrite_one(expr: Expr, schema: &DFSchema, pass: Pass) -> Result<Transformed<
         }
         Expr::ScalarFunction(function) => match moments::folded(&function)? {
             Some(folded) => Ok(Transformed::yes(folded)),
-            None => calls::bind(function, schema, pass.zone),
+            None => match user_functions::bind(&function, schema, pass.zone, &|plan| rewrite_plan(plan, pass))? {
+                Some(bound) => Ok(Transformed::yes(bound)),
+                None => calls::bind(function, schema, pass.zone),
+            },
         },
         Expr::AggregateFunction(ref call) => {
             calls::check_aggregate(call.func.name(), &call.params.args, schema)?;

@@ -2,7 +2,7 @@
 //!
 //! While SQL becomes a plan, [`operators`] resolves literals of open type against the other operand and refuses operators
 //! that do not exist (`integer = text`). On the finished plan, before DataFusion coerces types, [`expressions`] narrows
-//! integer literals to `integer`, binds calls ([`calls`]), resolves literals in IN and BETWEEN, brings alternatives to their
+//! integer literals to `integer`, binds calls ([`calls`], [`user_functions`]), resolves literals in IN and BETWEEN, brings alternatives to their
 //! [`common_type`] (those of [`set_operations`] too), and replaces casts by PostgreSQL's ([`cast`]). [`arrays`] and
 //! [`quantified`] are the operators between arrays and over their elements, [`moments`] the arithmetic of dates and time
 //! stamps, [`widened`] compares those of different precision; [`correlated`] makes joins of sub-queries that DataFusion cannot. After coercion [`arithmetic`] makes `+ - * / %`
@@ -17,6 +17,7 @@ mod plain;
 mod choices;
 mod operators;
 mod calls;
+mod user_functions;
 mod common_type;
 mod set_operations;
 mod correlated;

@@ -23,7 +23,7 @@ use crate::types::{self, PgType};
 use crate::write::{Shape, Sink, SourceColumn};
 use arrow::array::ArrayRef;
 use datafusion::sql::sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, CreateView, DataType, IndexColumn as WrittenColumn,
+    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, CreateView, DataType, Expr, IndexColumn as WrittenColumn,
     NullsDistinctOption, ObjectName, Query, SchemaName, SetExpr, Statement, TableConstraint, UniqueConstraint, Visit,
     Visitor,
 };
@@ -567,7 +567,7 @@ fn check_replacement(edit: &Edit, old: &lightning_catalog::View, new: &NewView) 
         new.depends_on.contains(&old.oid) || readers.iter().any(|reader| new.depends_on.contains(&reader.oid()));
     if reads_itself {
         let message = format!("infinite recursion detected in rules for relation \"{}\"", old.name);
-        return Err(Error::new(crate::SqlState("42P17"), message));
+        return Err(Error::new(crate::sqlstate::INVALID_OBJECT_DEFINITION, message));
     }
     Ok(())
 }
@@ -577,6 +577,7 @@ pub(super) fn dependencies(run: &Run, query: &Query, context: &StatementContext)
     #[derive(Default)]
     struct Names {
         relations: Vec<ObjectName>,
+        functions: Vec<ObjectName>,
         ctes: HashSet<String>,
     }
     impl Visitor for Names {
@@ -589,6 +590,12 @@ pub(super) fn dependencies(run: &Run, query: &Query, context: &StatementContext)
         }
         fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
             self.relations.push(relation.clone());
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr {
+                self.functions.push(function.name.clone());
+            }
             ControlFlow::Continue(())
         }
     }
@@ -606,6 +613,18 @@ pub(super) fn dependencies(run: &Run, query: &Query, context: &StatementContext)
             && !oids.contains(&found.oid())
         {
             oids.push(found.oid());
+        }
+    }
+    // Functions of a user's that have the name, of tables among the relations too; which of them is meant is known only with types.
+    for function in names.functions.iter().chain(&names.relations) {
+        let name = Name::new(run, function)?;
+        if name.schema.is_none() && crate::clauses::is_function(&run.session.base, &name.name) {
+            continue;
+        }
+        for found in context.functions(name.schema.as_deref(), &name.name) {
+            if !oids.contains(&found.oid) {
+                oids.push(found.oid);
+            }
         }
     }
     Ok(oids)

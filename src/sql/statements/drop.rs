@@ -1,7 +1,7 @@
 //! DROP SCHEMA, TABLE, VIEW, MATERIALIZED VIEW, and objects of extensions; TRUNCATE.
 
 use super::target::{Name, folded};
-use super::{done, index, materialized};
+use super::{done, function, index, materialized};
 use crate::error::{Error, Result};
 use crate::extension::DropObject;
 use crate::outcome::Outcome;
@@ -10,8 +10,10 @@ use crate::sqlstate::{
     DEPENDENT_OBJECTS_STILL_EXIST, INSUFFICIENT_PRIVILEGE, INVALID_SCHEMA_NAME, SUCCESSFUL_COMPLETION, UNDEFINED_TABLE,
     WRONG_OBJECT_TYPE,
 };
+use crate::triggers::Fired;
+use crate::user_functions::family::signature;
 use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement, Truncate};
-use lightning_catalog::{Edit, ObjectKind, Oid, Relation};
+use lightning_catalog::{Edit, Function, ObjectKind, Oid, Relation, TriggerEvent, TriggerTiming};
 use lightning_storage::TableMode;
 use std::sync::Arc;
 
@@ -125,9 +127,13 @@ impl Drop<'_> {
             ));
         }
         let inside: Vec<Relation> = self.edit.current().relations(schema.oid).cloned().collect();
-        if !inside.is_empty() && !self.cascade {
-            let lines: Vec<String> =
+        let functions: Vec<Arc<Function>> = self.edit.current().functions(schema.oid).cloned().collect();
+        let is_empty = inside.is_empty() && functions.is_empty();
+        if !is_empty && !self.cascade {
+            let mut lines: Vec<String> =
                 inside.iter().map(|r| format!("{} {text}.{} depends on schema {text}", r.kind(), r.name())).collect();
+            lines
+                .extend(functions.iter().map(|f| format!("function {text}.{} depends on schema {text}", signature(f))));
             return Err(depends(&format!("schema {text}"), &lines));
         }
         for relation in inside {
@@ -135,6 +141,10 @@ impl Drop<'_> {
                 self.cascaded.push(format!("{} {text}.{}", relation.kind(), relation.name()));
                 self.drop_with_dependents(&relation)?;
             }
+        }
+        for function in functions {
+            self.cascaded.push(format!("function {text}.{}", signature(&function)));
+            function::drop_one(self.run, &mut self.edit, &function, true, &mut self.cascaded)?;
         }
         Ok(self.edit.drop_schema(schema.oid)?)
     }
@@ -179,13 +189,13 @@ impl Drop<'_> {
     }
 }
 
-fn depends(what: &str, lines: &[String]) -> Error {
+pub(super) fn depends(what: &str, lines: &[String]) -> Error {
     Error::new(DEPENDENT_OBJECTS_STILL_EXIST, format!("cannot drop {what} because other objects depend on it"))
         .with_detail(lines.join("\n"))
         .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
 }
 
-fn notice_cascades(run: &Run, cascaded: &[String]) {
+pub(super) fn notice_cascades(run: &Run, cascaded: &[String]) {
     let message = match cascaded {
         [] => return,
         [one] => format!("drop cascades to {one}"),
@@ -216,9 +226,20 @@ pub(super) async fn truncate(run: &Run, truncate: &Truncate) -> Result<Outcome> 
         let id = table.storage_table();
         write.lock(&run.patience(table), |txn| Ok(txn.lock_table(id, TableMode::AccessExclusive))).await?;
     }
-    write.refresh()?;
+    let (storage, catalog) = write.refresh()?;
+    let context = run.session.set_context(storage, catalog);
+    let mut fired = Vec::new();
+    for table in &tables {
+        fired.extend(Fired::of(run, &context, table, TriggerEvent::Truncate, &[])?);
+    }
+    for fired in &mut fired {
+        fired.statement(TriggerTiming::Before, &mut write).await?;
+    }
     let txn = write.txn()?;
     tables.iter().try_for_each(|table| txn.storage.truncate(table.storage_table()))?;
+    for fired in &mut fired {
+        fired.statement(TriggerTiming::After, &mut write).await?;
+    }
     write.finish().await?;
     Ok(done("TRUNCATE TABLE"))
 }

@@ -3,7 +3,7 @@
 //! `VALUES` lists made of literals and parameters take a short path: each cell is read by its column's text input, without
 //! planning anything. Everything else is planned as a query whose columns are cast for assignment.
 
-use super::modify::conflict;
+use super::modify::conflict::{self, NewBatches};
 use super::modify::rows::memory;
 use super::target::{Name, folded};
 use crate::context::StatementContext;
@@ -14,9 +14,12 @@ use crate::plan::{named_query_plan, physical_plan, start};
 use crate::prepared::{bind, column_parameter, infer};
 use crate::provider::{column_type, state_for};
 use crate::session::{Prepared, Run};
-use crate::sqlstate::{DUPLICATE_COLUMN, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER, WRONG_OBJECT_TYPE};
+use crate::sqlstate::{
+    DUPLICATE_COLUMN, INTERNAL_ERROR, SYNTAX_ERROR, UNDEFINED_COLUMN, UNDEFINED_PARAMETER, WRONG_OBJECT_TYPE,
+};
 use crate::text::{ColumnBuilder, InputOptions};
 use crate::transaction::WriteTxn;
+use crate::triggers::{Events, Firings, TriggeredSink};
 use crate::types::{self, PgType};
 use crate::unique::UniqueKey;
 use crate::write::{Shape, Sink, SourceColumn, append, source_of};
@@ -27,13 +30,13 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArgumentList, FunctionArguments, Ident, Insert, ObjectName, ObjectNamePart, Query,
     SelectItem, SetExpr, SetOperator, SetQuantifier, TableObject, UnaryOperator, Value, Visit, Visitor, With,
 };
 use futures::StreamExt;
-use lightning_catalog::Table;
+use lightning_catalog::{Relation, Table};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -64,6 +67,7 @@ pub(super) async fn run(run: &Run, insert: &Insert, prepared: Option<&Prepared>)
             }
             target => target?,
         };
+        check_target(run, insert, &target.table)?;
         let mut write = run.session.write()?;
         let context = match write.lock_target(run, &target.table).await? {
             Some((storage, catalog)) => run.session.set_context(storage, catalog),
@@ -86,6 +90,9 @@ async fn run_into(
     context: Arc<StatementContext>,
     write: WriteTxn,
 ) -> Result<Outcome> {
+    if let Some(firings) = firings(run, insert, &target.table, &context)? {
+        return Box::pin(run_triggered(run, insert, prepared, target, context, write, firings)).await;
+    }
     let shape = Shape::new(&target.table, run.session.zone());
     if insert.on.is_some() || insert.returning.is_some() {
         let held = match insert.source.as_deref() {
@@ -95,6 +102,7 @@ async fn run_into(
                 None => Incoming::plan(run, &target, shape, query, &context).await?.hold(run).await?,
             },
         };
+        let held = NewBatches::from(held);
         return Box::pin(conflict::insert(run, insert, &target.table, context, held, write, prepared)).await;
     }
     let keys = UniqueKey::all(&target.table, run.session.zone());
@@ -112,6 +120,107 @@ async fn run_into(
         }
     };
     Ok(Outcome::Done { tag: format!("INSERT 0 {rows}"), rows })
+}
+
+/// Refuses a table whose rows are being changed by the statement that a trigger of it runs in.
+fn check_target(run: &Run, insert: &Insert, table: &Table) -> Result<()> {
+    let firing = &run.session.info.firing;
+    firing.check_change(table.oid, &table.name, true)?;
+    if conflict::updates(insert).is_some() { firing.check_change(table.oid, &table.name, false) } else { Ok(()) }
+}
+
+/// The triggers it fires. What the table has now counts, whatever it had when it was looked up.
+fn firings(run: &Run, insert: &Insert, table: &Arc<Table>, context: &StatementContext) -> Result<Option<Firings>> {
+    let now = match context.catalog.relation_by_oid(table.oid) {
+        Some(Relation::Table(now)) => now,
+        _ => table,
+    };
+    if now.triggers.is_empty() {
+        return Ok(None);
+    }
+    let updates = conflict::updates(insert).map(|update| conflict::columns_set(now, update));
+    Firings::of(run, context, now, &Events { inserts: true, updates, deletes: false })
+}
+
+/// The same as [`run_into`] for a table whose triggers fire.
+async fn run_triggered(
+    run: &Run,
+    insert: &Insert,
+    prepared: Option<&Prepared>,
+    target: Target,
+    context: Arc<StatementContext>,
+    mut write: WriteTxn,
+    mut firings: Firings,
+) -> Result<Outcome> {
+    firings.before_statement(&mut write).await?;
+    let shape = match &firings.insert {
+        Some(fired) => fired.shape(),
+        None => Shape::new(&target.table, run.session.zone()),
+    };
+    let mut incoming = match insert.source.as_deref() {
+        None => Source::Batch(default_values(run, &target, &shape).await?),
+        Some(query) => match literal_rows(query) {
+            Some(rows) => Source::Batch(literals(run, &target, &shape, &rows).await?),
+            None => Source::Query(Box::new(Incoming::plan(run, &target, shape, query, &context).await?)),
+        },
+    };
+    if insert.on.is_none() && insert.returning.is_none() {
+        let Some(fired) = firings.insert else {
+            return Err(Error::new(INTERNAL_ERROR, "INSERT fires triggers of INSERT"));
+        };
+        let keys = UniqueKey::all(&target.table, run.session.zone());
+        let mut sink = TriggeredSink::start(run, fired, &context, write, keys);
+        while let Some(batch) = incoming.next(run).await? {
+            sink.push(batch).await?;
+        }
+        let rows = sink.finish().await?;
+        return Ok(Outcome::Done { tag: format!("INSERT 0 {rows}"), rows });
+    }
+    let mut held = match incoming {
+        Source::Query(incoming) => incoming.hold(run).await?,
+        Source::Batch(batch) => vec![batch],
+        Source::Stream(..) | Source::End => Vec::new(),
+    };
+    if let Some(fired) = firings.insert.as_mut().filter(|fired| fired.has_before_rows()) {
+        for batch in &mut held {
+            *batch = fired.before_inserts(&mut write, batch.clone()).await?;
+        }
+    }
+    let held = NewBatches { batches: held, firings: Some(firings) };
+    Box::pin(conflict::insert(run, insert, &target.table, context, held, write, prepared)).await
+}
+
+/// Where new rows come from, batch by batch.
+enum Source {
+    Batch(RecordBatch),
+    Query(Box<Incoming>),
+    Stream(Box<Incoming>, SendableRecordBatchStream),
+    End,
+}
+
+impl Source {
+    async fn next(&mut self, run: &Run) -> Result<Option<RecordBatch>> {
+        if let Source::Query(_) = self
+            && let Source::Query(incoming) = std::mem::replace(self, Source::End)
+        {
+            let stream = start(&incoming.state, Arc::clone(&incoming.physical))?;
+            *self = Source::Stream(incoming, stream);
+        }
+        match self {
+            Source::Stream(incoming, stream) => match stream.next().await {
+                Some(batch) => {
+                    run.active.check()?;
+                    incoming.complete(&batch?).map(Some)
+                }
+                None => Ok(None),
+            },
+            Source::Batch(_) => match std::mem::replace(self, Source::End) {
+                Source::Batch(batch) => Ok(Some(batch)),
+                _ => Ok(None),
+            },
+            Source::Query(_) | Source::End => Ok(None),
+        }
+    }
 }
 
 fn refuse(insert: &Insert) -> Result<()> {

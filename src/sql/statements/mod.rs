@@ -1,7 +1,7 @@
 //! What each kind of statement does.
 //!
-//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE, ALTER and DROP ([`create`], [`alter`], [`parameters`], [`drop`], [`index`]), of objects of extensions too ([`object`]),
-//! queries that lock rows ([`locked`]), settings ([`setting`]), transaction control ([`control`]), VACUUM ([`vacuum`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
+//! One file per family: queries and EXPLAIN ([`query`]), INSERT ([`insert`]), UPDATE, DELETE and MERGE ([`modify`]), CREATE, ALTER and DROP ([`create`], [`alter`], [`parameters`], [`drop`], [`index`], [`function`]), of objects of extensions too ([`object`]),
+//! queries that lock rows ([`locked`]), settings ([`setting`]), triggers ([`trigger`]), transaction control ([`control`]), VACUUM ([`vacuum`]), PREPARE and EXECUTE ([`prepare`]). COPY has its own modules
 //! beside this one. What PostgreSQL has and Lightning does not answers 0A000 here, by name, before anything is planned.
 
 mod control;
@@ -12,6 +12,7 @@ mod create;
 mod alter;
 mod parameters;
 mod drop;
+mod function;
 pub(crate) mod locked;
 mod index;
 pub(crate) mod insert;
@@ -19,6 +20,7 @@ pub(crate) mod modify;
 mod prepare;
 pub(crate) mod query;
 mod setting;
+mod trigger;
 pub(crate) mod target;
 mod vacuum;
 
@@ -46,7 +48,10 @@ pub(crate) async fn execute(run: &Run, prepared: Option<&Prepared>) -> Result<Ou
         Kind::Vacuum(tables) => Box::pin(vacuum::run(run, tables)).await,
         Kind::Refresh(view) => Box::pin(refresh::run(run, view)).await,
         Kind::AlterParameters(alter) => Box::pin(parameters::run(run, alter)).await,
+        Kind::CreateFunction(create) => Box::pin(function::create(run, create)).await,
+        Kind::DropFunction(drop) => Box::pin(function::drop(run, drop)).await,
         Kind::Object(statement) => Box::pin(object::run(run, statement)).await,
+        Kind::Trigger(statement) => Box::pin(trigger::run(run, statement)).await,
         Kind::Show(name) => setting::show(run, name),
         Kind::ShowAll => setting::show_all(run),
         Kind::Sql(statement) => Box::pin(sql(run, statement, prepared)).await,
@@ -95,7 +100,10 @@ fn writes(kind: &Kind) -> Option<String> {
         Kind::Sql(statement) => statement.as_ref(),
         Kind::Refresh(_) => return Some("REFRESH MATERIALIZED VIEW".to_owned()),
         Kind::AlterParameters(alter) => return Some(parameters::tag(alter).to_owned()),
+        Kind::CreateFunction(create) => return Some(function::tag("CREATE", create.is_aggregate)),
+        Kind::DropFunction(drop) => return Some(function::tag("DROP", drop.is_aggregate)),
         Kind::Object(statement) => return Some(object::tag(statement)),
+        Kind::Trigger(statement) => return Some(statement.tag().to_owned()),
         Kind::Checkpoint | Kind::Vacuum(_) | Kind::Show(_) | Kind::ShowAll => return None,
     };
     Some(match statement {

@@ -8,15 +8,21 @@ use crate::plan::{executable, named_query_plan, physical_plan, shown_query_plan,
 use crate::prepared::{PlanKey, bind};
 use crate::provider::state_for;
 use crate::session::{Prepared, Run};
+use crate::user_functions::aggregate::{UserAggregate, user_aggregate};
+use crate::user_functions::code::{Coded, coded};
 use crate::{present, semantics};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::sql::sqlparser::ast::{
     AnalyzeFormat, AnalyzeFormatKind, Expr, Insert, Query, Statement, UtilityOption, Value,
 };
 use futures::StreamExt;
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -155,9 +161,34 @@ async fn analyze_lines(
     let elapsed = began.elapsed();
     let shown = DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(wanted.verbose).to_string();
     let mut lines: Vec<String> = shown.lines().map(clean).collect();
+    let mut called = Vec::new();
+    functions_of(&physical, &mut called)?;
+    for (line, called) in lines.iter_mut().zip(called) {
+        if !called.is_empty() {
+            line.push_str(&format!(", functions=[{}]", called.join("; ")));
+        }
+    }
     lines.push(format!("Rows: {rows}"));
     lines.push(format!("Execution Time: {:.3} ms", elapsed.as_secs_f64() * 1e3));
     Ok(lines)
+}
+
+/// What functions in other languages took, node by node in the order plans are shown in.
+fn functions_of(plan: &Arc<dyn ExecutionPlan>, nodes: &mut Vec<Vec<String>>) -> Result<()> {
+    let mut called = Vec::new();
+    plan.apply_expressions(&mut |root| {
+        root.apply(|expr| {
+            let call = (expr.as_ref() as &dyn Any).downcast_ref::<ScalarFunctionExpr>();
+            called.extend(call.and_then(|call| coded(call.fun())).and_then(Coded::spent));
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    if let Some(node) = (plan.as_ref() as &dyn Any).downcast_ref::<AggregateExec>() {
+        let aggregates = node.aggr_expr().iter().filter_map(|aggregate| user_aggregate(aggregate.fun()));
+        called.extend(aggregates.filter_map(UserAggregate::spent));
+    }
+    nodes.push(called);
+    plan.children().into_iter().try_for_each(|child| functions_of(child, nodes))
 }
 
 /// Hides how equal column names are kept apart.

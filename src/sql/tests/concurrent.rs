@@ -7,21 +7,21 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// A session beside the first one.
-struct Other {
+pub(crate) struct Other {
     db: Arc<lightning_sql::Instance>,
     session: Arc<Session>,
 }
 
 impl Other {
-    fn of(db: &Db) -> Other {
+    pub(crate) fn of(db: &Db) -> Other {
         Other { db: Arc::clone(&db.instance), session: Arc::new(connect(&db.instance)) }
     }
 
-    async fn ok(&self, sql: &str) -> String {
+    pub(crate) async fn ok(&self, sql: &str) -> String {
         run(&self.session, sql).await.unwrap_or_else(|e| panic!("{sql}: {e} {:?}", e.0))
     }
 
-    async fn state(&self, sql: &str) -> String {
+    pub(crate) async fn state(&self, sql: &str) -> String {
         match run(&self.session, sql).await {
             Ok(text) => panic!("{sql} succeeded: {text}"),
             Err(e) => e.state().0.to_owned(),
@@ -29,7 +29,7 @@ impl Other {
     }
 
     /// Starts a statement and returns when it waits for a lock.
-    async fn waits(&self, sql: &'static str) -> JoinHandle<Result<String, Error>> {
+    pub(crate) async fn waits(&self, sql: &'static str) -> JoinHandle<Result<String, Error>> {
         let waiting = |db: &lightning_sql::Instance| db.engine().locks().iter().filter(|lock| !lock.granted).count();
         let (before, session) = (waiting(&self.db), Arc::clone(&self.session));
         let running = tokio::spawn(async move { run(&session, sql).await });
@@ -48,7 +48,7 @@ async fn three_rows() -> (Db, Other) {
     (db, other)
 }
 
-async fn end(running: JoinHandle<Result<String, Error>>) -> Result<String, String> {
+pub(crate) async fn end(running: JoinHandle<Result<String, Error>>) -> Result<String, String> {
     running.await.expect("no panic").map_err(|e| e.state().0.to_owned())
 }
 

@@ -13,3 +13,4 @@ mod modify;
 mod parameters;
 mod point;
 mod transactions;
+mod triggers;

@@ -43,6 +43,16 @@ pub(super) fn read(run: &Run, table: &Table, list: &[Assignment]) -> Result<Vec<
     Ok(all)
 }
 
+/// The columns that a SET list names, of those there are.
+pub(super) fn columns(table: &Table, list: &[Assignment]) -> Vec<usize> {
+    let names = list.iter().flat_map(|assignment| match &assignment.target {
+        AssignmentTarget::ColumnName(name) => std::slice::from_ref(name),
+        AssignmentTarget::Tuple(names) => names.as_slice(),
+    });
+    let first = names.filter_map(|name| name.0.first()?.as_ident());
+    first.filter_map(|ident| table.column_index(&folded(ident))).collect()
+}
+
 fn column(run: &Run, table: &Table, name: &ObjectName) -> Result<usize> {
     let parts: Vec<_> = name.0.iter().filter_map(|p| p.as_ident()).collect();
     // What stands before a dot is a column, too: its fields cannot be set.

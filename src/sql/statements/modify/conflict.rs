@@ -27,6 +27,7 @@ use crate::sqlstate::{
 use crate::statements::insert::sources;
 use crate::statements::target::folded;
 use crate::transaction::{WriteTxn, blocking};
+use crate::triggers::{ChangedRows, Fired, Firings, Passed, forget_since};
 use crate::types::PgType;
 use crate::unique::UniqueKey;
 use crate::write::Shape;
@@ -43,6 +44,41 @@ use lightning_catalog::Table;
 use lightning_storage::{IfLocked, KeyMode, Snapshot};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+/// Rows to insert, and the triggers they fire. Those have passed BEFORE ROW triggers of INSERT.
+#[derive(Debug)]
+pub(crate) struct NewBatches {
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) firings: Option<Firings>,
+}
+
+impl From<Vec<RecordBatch>> for NewBatches {
+    fn from(batches: Vec<RecordBatch>) -> NewBatches {
+        NewBatches { batches, firings: None }
+    }
+}
+
+/// The same for one attempt.
+struct NewRows<'a> {
+    batches: &'a [RecordBatch],
+    firings: Option<&'a mut Firings>,
+}
+
+/// What ON CONFLICT DO UPDATE says.
+pub(crate) fn updates(insert: &Insert) -> Option<&DoUpdate> {
+    match &insert.on {
+        Some(OnInsert::OnConflict(conflict)) => match &conflict.action {
+            OnConflictAction::DoUpdate(update) => Some(update),
+            OnConflictAction::DoNothing => None,
+        },
+        _ => None,
+    }
+}
+
+/// The columns it sets.
+pub(crate) fn columns_set(table: &Table, update: &DoUpdate) -> Vec<usize> {
+    assignments::columns(table, &update.assignments)
+}
 
 /// What is done about a key that is taken.
 enum Action<'a> {
@@ -161,20 +197,27 @@ pub(crate) async fn insert(
     insert: &Insert,
     table: &Arc<Table>,
     context: Arc<StatementContext>,
-    batches: Vec<RecordBatch>,
+    new: NewBatches,
     mut write: WriteTxn,
     prepared: Option<&Prepared>,
 ) -> Result<Outcome> {
+    let NewBatches { batches, mut firings } = new;
     let action = action(insert, table, run.session.zone())?;
     let with = insert.source.as_ref().and_then(|query| query.with.clone());
     let mut scope = Scope { run, context, with, tables: StatementTables::new() };
     loop {
         let (snapshot, catalog) = write.refresh()?;
         scope.context = run.session.set_context(snapshot, catalog);
-        if let Some(outcome) = try_insert(&scope, insert, table, &action, &batches, &mut write, prepared).await? {
+        let savepoint = firings.as_ref().map(|firings| firings.savepoint(&mut write)).transpose()?.flatten();
+        let batches = NewRows { batches: &batches, firings: firings.as_mut() };
+        if let Some(outcome) = try_insert(&scope, insert, table, &action, batches, &mut write, prepared).await? {
+            if let Some(firings) = &mut firings {
+                firings.after(&mut write).await?;
+            }
             write.finish().await?;
             return Ok(outcome);
         }
+        forget_since(&mut write, savepoint.as_ref())?;
         run.active.check()?;
     }
 }
@@ -185,19 +228,25 @@ async fn try_insert(
     insert: &Insert,
     table: &Arc<Table>,
     action: &Option<(Action<'_>, Vec<UniqueKey>)>,
-    batches: &[RecordBatch],
+    new: NewRows<'_>,
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
 ) -> Result<Option<Outcome>> {
     let run = scope.run;
+    let NewRows { batches, mut firings } = new;
+    let mut parts = Parts::default();
     let snapshot = scope.context.storage.clone();
     let target = target(scope, insert)?;
     let (rows, places) = match action {
         None => (batches.to_vec(), Vec::new()),
         Some((action, arbiters)) => {
             let new = concat_batches(&arrow_schema(&table.columns), batches)?;
-            match resolve(scope, &target, arbiters.clone(), action, &snapshot, new, write, prepared).await? {
-                Some(resolved) => resolved,
+            let firings = firings.as_deref_mut();
+            match resolve(scope, &target, arbiters.clone(), action, &snapshot, new, write, prepared, firings).await? {
+                Some(Resolved { rows, places, parts: resolved }) => {
+                    parts = resolved;
+                    (rows, places)
+                }
                 None => return Ok(None),
             }
         }
@@ -217,6 +266,17 @@ async fn try_insert(
             Some(returning::compute(scope, &items, &sets, "INSERT 0", prepared).await?)
         }
     };
+    if let Some(firings) = firings {
+        if let Some(fired) = &mut firings.insert {
+            match &parts.inserted {
+                Some(inserted) => fired.wrote_new(inserted)?,
+                None => change.rows.iter().try_for_each(|batch| fired.wrote_new(batch))?,
+            }
+        }
+        if let (Some(fired), Some((old, new))) = (&mut firings.update, parts.updated) {
+            fired.wrote(ChangedRows::updated(old, new))?;
+        }
+    }
     change.write(write).await?;
     Ok(Some(returning::outcome(returned, "INSERT 0", changed)))
 }
@@ -289,7 +349,8 @@ async fn resolve(
     new: RecordBatch,
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
-) -> Result<Option<(Vec<RecordBatch>, Vec<u64>)>> {
+    firings: Option<&mut Firings>,
+) -> Result<Option<Resolved>> {
     let table = Arc::clone(&target.table);
     let (rows, at) = (new.clone(), snapshot.clone());
     let fates = blocking(move || fates(&arbiters, &at, &rows)).await??;
@@ -299,7 +360,8 @@ async fn resolve(
             if !stay(scope.run, &table, snapshot, taken, write).await? {
                 return Ok(None);
             }
-            return Ok(Some((vec![take_record_batch(&new, &UInt32Array::from(fates.free))?], Vec::new())));
+            let rows = vec![take_record_batch(&new, &UInt32Array::from(fates.free))?];
+            return Ok(Some(Resolved { rows, places: Vec::new(), parts: Parts::default() }));
         }
         Action::Update(update) => update,
     };
@@ -312,10 +374,25 @@ async fn resolve(
     let projection: Vec<usize> = (0..table.columns.len()).collect();
     let old = blocking(move || at.rows_at(of, &wanted, &projection)).await??;
     let shape = Shape::new(&table, scope.run.session.zone());
+    let set_fired = firings.as_ref().and_then(|firings| firings.update.as_ref());
+    let set_shape = set_fired.map_or_else(|| shape.clone(), Fired::shape);
     let old = shape.old_batch(old.columns().to_vec(), old.num_rows())?;
     let excluded = take_record_batch(&new, &fates.taken.iter().map(|(row, _)| *row).collect::<UInt32Array>())?;
     let update = Update::plan(scope, target, update, vec![old.clone()], vec![excluded])?;
-    let (kept, updated) = update.run(scope, &shape, &old, prepared).await?;
+    let (mut kept, mut updated) = update.run(scope, &set_shape, &old, prepared).await?;
+    let mut parts = Parts::default();
+    if let Some(firings) = firings {
+        if let Some(fired) = firings.update.as_mut().filter(|fired| fired.has_before_rows()) {
+            let at = kept.iter().map(|number| fates.taken[*number].1).collect();
+            match passed(scope, &table, snapshot, (at, &old), (kept, updated), write, fired).await? {
+                Some(passed) => (kept, updated) = passed,
+                None => return Ok(None),
+            }
+        }
+        let numbers: UInt32Array = kept.iter().map(|number| Some(*number as u32)).collect();
+        parts.updated = Some((take_record_batch(&old, &numbers)?, updated.clone()));
+        parts.inserted = Some(take_record_batch(&new, &UInt32Array::from(fates.free.clone()))?);
+    }
     let kept: HashMap<usize, usize> = kept.into_iter().enumerate().map(|(at, number)| (number, at)).collect();
     // In the order of the new rows: inserted ones are (0, row), updated ones (1, row).
     let mut order: Vec<(u32, (usize, usize))> = fates.free.iter().map(|row| (*row, (0, *row as usize))).collect();
@@ -340,7 +417,58 @@ async fn resolve(
         .map(|(new, updated)| Ok(interleave(&[new.as_ref(), updated.as_ref()], &order)?))
         .collect::<Result<_>>()?;
     let rows = vec![shape.batch(columns, order.len())?];
-    Ok(Some((rows, places)))
+    Ok(Some(Resolved { rows, places, parts }))
+}
+
+/// Rows to write, and the places of those they replace.
+struct Resolved {
+    rows: Vec<RecordBatch>,
+    places: Vec<u64>,
+    parts: Parts,
+}
+
+/// What triggers of UPDATE make two of.
+#[derive(Default)]
+struct Parts {
+    inserted: Option<RecordBatch>,
+    /// As they were, and as they will be.
+    updated: Option<(RecordBatch, RecordBatch)>,
+}
+
+/// Locks rows to be updated and has them pass the BEFORE triggers. `None`: look again.
+async fn passed(
+    scope: &Scope<'_>,
+    table: &Arc<Table>,
+    snapshot: &Snapshot,
+    (places, old): (Vec<u64>, &RecordBatch),
+    (kept, updated): (Vec<usize>, RecordBatch),
+    write: &mut WriteTxn,
+    fired: &mut Fired,
+) -> Result<Option<(Vec<usize>, RecordBatch)>> {
+    if kept.is_empty() {
+        return Ok(Some((kept, updated)));
+    }
+    let rows = FoundRows {
+        snapshot: snapshot.clone(),
+        table: table.storage_table(),
+        places: UInt64Array::from(places),
+        mode: KeyMode::Update,
+        if_locked: IfLocked::Wait,
+        most: usize::MAX,
+    };
+    if write.hold(&scope.run.patience(table), rows).await?.is_none() {
+        return Ok(None);
+    }
+    let numbers: UInt32Array = kept.iter().map(|number| Some(*number as u32)).collect();
+    let rows = ChangedRows::updated(take_record_batch(old, &numbers)?, updated);
+    let Some(Passed { new: Some(new), kept: left }) = fired.before_changes(write, rows).await? else {
+        return Ok(None);
+    };
+    let kept = match left {
+        None => kept,
+        Some(left) => left.values().iter().map(|row| kept[*row as usize]).collect(),
+    };
+    Ok(Some((kept, new)))
 }
 
 /// Waits for those who are changing rows that are in the way; false when one of these is not what it was.

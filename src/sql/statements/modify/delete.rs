@@ -4,7 +4,7 @@ use super::change::{Change, ChangedKeys, Intent};
 use super::query::{self, Source, alone, item, select};
 use super::rows::read;
 use super::table::Target;
-use super::update::{first_seen, place_column, push_factors, sets};
+use super::update::{self, first_seen, place_column, push_factors, sets};
 use super::whole_segments::{self, Cut};
 use super::{Scope, returning};
 use crate::error::{Error, Result};
@@ -14,6 +14,7 @@ use crate::prepared::bind;
 use crate::session::Prepared;
 use crate::sqlstate::SYNTAX_ERROR;
 use crate::transaction::WriteTxn;
+use crate::triggers::{ChangedRows, Fired, Firings, forget_since};
 use crate::write::Shape;
 use arrow::array::RecordBatch;
 use datafusion::logical_expr::LogicalPlan;
@@ -65,45 +66,71 @@ pub(super) async fn run(
     delete: &Delete,
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
+    firings: Option<&mut Firings>,
 ) -> Result<Option<Outcome>> {
     let source = source(scope, delete).await?;
     let plan = bind(named_query_plan(&source.state, &source.query).await?, scope.run, prepared)?;
+    let found = Found { source: &source, plan: &plan, gone: 0 };
+    if let Some(firings) = firings.filter(|firings| firings.needs_deleted()) {
+        return row_by_row(scope, delete, found, write, prepared, firings.delete.as_mut()).await;
+    }
     let Some(Cut { rows, context }) = whole_segments::cut(scope, &source, &plan, write).await? else {
-        return row_by_row(scope, delete, &source, &plan, 0, write, prepared).await;
+        return row_by_row(scope, delete, found, write, prepared, None).await;
     };
     let rest = Scope { run: scope.run, context, with: scope.with.clone(), tables: scope.tables.clone() };
     let source = self::source(&rest, delete).await?;
     let plan = bind(named_query_plan(&source.state, &source.query).await?, scope.run, prepared)?;
-    row_by_row(&rest, delete, &source, &plan, rows, write, prepared).await
+    let found = Found { source: &source, plan: &plan, gone: rows };
+    row_by_row(&rest, delete, found, write, prepared, None).await
 }
 
-/// Deletes the rows that `plan` finds, when so many are gone already.
+/// The plan that finds rows to delete, when so many are gone already.
+struct Found<'a> {
+    source: &'a Source,
+    plan: &'a LogicalPlan,
+    gone: u64,
+}
+
+/// Deletes the rows that are found.
 async fn row_by_row(
     scope: &Scope<'_>,
     delete: &Delete,
-    source: &Source,
-    plan: &LogicalPlan,
-    gone: u64,
+    found: Found<'_>,
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
+    mut fired: Option<&mut Fired>,
 ) -> Result<Option<Outcome>> {
+    let Found { source, plan, gone } = found;
     let (run, table) = (scope.run, &source.target.table);
     let joins = delete.using.as_ref().is_some_and(|using| !using.is_empty());
     let mut seen = HashSet::new();
     let mut places = Vec::new();
-    let held = read(run, &source.state, plan, |batch| {
+    let mut held = read(run, &source.state, plan, |batch| {
         let batch = if joins { first_seen(&batch, &mut seen)? } else { batch };
         places.extend_from_slice(place_column(&batch)?.values());
         Ok((source.returning.is_some() && batch.num_rows() > 0).then_some(batch))
     })
     .await?;
+    let mut savepoint = None;
+    if let Some(fired) = fired.as_deref_mut().filter(|fired| fired.has_before_rows()) {
+        savepoint = Some(write.txn()?.storage.savepoint());
+        let found = update::Found { places: &mut places, read: &mut held.batches, new: None };
+        if !update::pass(scope, table, found, write, fired).await? {
+            forget_since(write, savepoint.as_ref())?;
+            return Ok(None);
+        }
+    }
     let deleted = gone + places.len() as u64;
     let snapshot = scope.context.storage.clone();
     let keys = ChangedKeys::of(table, run.session.zone(), |_| true).without_primary();
     let (rows, intent, set) = (Vec::new(), Intent::Modify, None);
     let change = Change { table: Arc::clone(table), snapshot, places, rows, keys, intent, set };
     if !change.lock(run, write).await? {
+        forget_since(write, savepoint.as_ref())?;
         return Ok(None);
+    }
+    if let Some(fired) = fired.filter(|fired| fired.asks_for_rows()) {
+        fired.wrote(ChangedRows::deleted(update::old_rows(scope, table, &change.places).await?))?;
     }
     let returned = match &source.returning {
         None => None,

@@ -8,7 +8,7 @@ use super::change::{Change, ChangedKeys, Intent};
 use super::query::{self, Source, item, refuse_aggregates, select};
 use super::rows::read;
 use super::table::Target;
-use super::update::{push_factors, sets};
+use super::update::{self, push_factors, sets};
 use super::{Scope, returning};
 use crate::error::{Error, Result};
 use crate::outcome::Outcome;
@@ -19,15 +19,17 @@ use crate::session::Prepared;
 use crate::sqlstate::{CARDINALITY_VIOLATION, INTERNAL_ERROR, SYNTAX_ERROR};
 use crate::statements::insert::{column_indexes, sources};
 use crate::transaction::WriteTxn;
+use crate::triggers::{ChangedRows, Events, Fired, Firings, forget_since};
 use crate::write::{Shape, SourceColumn};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{cast, filter_record_batch};
+use arrow::compute::{cast, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Join, JoinConstraint, JoinOperator, Merge, MergeAction, MergeClauseKind,
     MergeInsertExpr, MergeInsertKind, OutputClause, TableWithJoins, Value,
 };
+use lightning_catalog::Table;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -218,12 +220,34 @@ fn inserted(scope: &Scope<'_>, target: &Target, insert: &MergeInsertExpr) -> Res
     Ok((Kind::Insert, all))
 }
 
+/// What a MERGE may do to its table.
+pub(super) fn events(table: &Table, merge: &Merge) -> Events {
+    let mut events = Events::default();
+    for clause in &merge.clauses {
+        match &clause.action {
+            MergeAction::Delete { .. } => events.deletes = true,
+            MergeAction::Insert(insert) => {
+                let names = insert.columns.iter().filter_map(|name| name.0.last()?.as_ident());
+                events.inserts |= !names.into_iter().any(|name| name.value == NOTHING);
+            }
+            MergeAction::Update(update)
+                if update.assignments.iter().any(|a| a.target.to_string().contains(NOTHING)) => {}
+            MergeAction::Update(update) => {
+                let set = assignments::columns(table, &update.assignments);
+                events.updates.get_or_insert_default().extend(set);
+            }
+        }
+    }
+    events
+}
+
 /// Runs MERGE.
 pub(super) async fn run(
     scope: &Scope<'_>,
     merge: &Merge,
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
+    mut firings: Option<&mut Firings>,
 ) -> Result<Option<Outcome>> {
     let run = scope.run;
     let Planned { source, clauses } = source(scope, merge).await?;
@@ -246,14 +270,34 @@ pub(super) async fn run(
         Ok((kept.num_rows() > 0).then_some(kept))
     })
     .await?;
-    let mut merged = Merged::new(&shape, &columns);
+    let mut merged = Merged::new(&shape, &columns, firings.as_deref());
     for batch in &held.batches {
         merged.add(batch, &clauses)?;
     }
-    let Merged { places, rows, returned, read, .. } = merged;
+    let Merged { mut parts, .. } = merged;
+    let passes = firings.as_ref().is_some_and(|firings| firings.passes());
+    let mut savepoint = None;
+    if let Some(firings) = firings.as_deref_mut().filter(|_| passes) {
+        savepoint = firings.savepoint(write)?;
+        let places: Vec<u64> = parts.iter().flat_map(|part| part.places.iter().copied()).collect();
+        if !places.is_empty() && !update::lock(scope, table, &places, write).await? {
+            return Ok(None);
+        }
+        for part in &mut parts {
+            if !part.pass(firings, write).await? {
+                forget_since(write, savepoint.as_ref())?;
+                return Ok(None);
+            }
+        }
+    }
+    let places: Vec<u64> = parts.iter().flat_map(|part| part.places.iter().copied()).collect();
+    let rows: Vec<RecordBatch> = parts.iter().filter_map(|part| part.new.clone()).collect();
+    let returned: Vec<RecordBatch> = parts.iter().filter_map(|part| part.new.clone().or(part.old.clone())).collect();
+    let read: Vec<RecordBatch> = parts.iter().map(|part| part.read.clone()).collect();
     let is_set = |column: usize| {
         clauses.iter().any(|clause| match clause.kind {
             Kind::Insert => true,
+            Kind::Update if passes => true,
             Kind::Update => clause.set.iter().any(|(set, _)| *set == column),
             Kind::Delete | Kind::Nothing => false,
         })
@@ -267,7 +311,11 @@ pub(super) async fn run(
     let (snapshot, intent, set) = (scope.context.storage.clone(), Intent::Modify, None);
     let change = Change { table: Arc::clone(table), snapshot, places, rows, keys, intent, set };
     if !change.lock(run, write).await? {
+        forget_since(write, savepoint.as_ref())?;
         return Ok(None);
+    }
+    if let Some(firings) = firings {
+        parts.into_iter().try_for_each(|part| part.wrote(firings))?;
     }
     let changed = read.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
     let told = match &source.returning {
@@ -291,25 +339,76 @@ struct Merged<'a> {
     columns: &'a [SourceColumn],
     /// Rows of the target changed so far.
     seen: HashSet<u64>,
+    parts: Vec<Part>,
+    /// Whether triggers ask for old rows of those that are updated.
+    needs_old: bool,
+    /// The form of rows that pass triggers first, of inserted and of updated ones.
+    shapes: [Shape; 2],
+}
+
+/// Rows of one clause.
+struct Part {
+    /// Of rows that were there.
     places: Vec<u64>,
-    /// New rows.
-    rows: Vec<RecordBatch>,
-    /// Rows as RETURNING shows the target's: new ones, or those deleted.
-    returned: Vec<RecordBatch>,
+    /// As they were, where that is asked for.
+    old: Option<RecordBatch>,
+    /// As they will be.
+    new: Option<RecordBatch>,
     /// What the query read for them.
-    read: Vec<RecordBatch>,
+    read: RecordBatch,
+}
+
+impl Part {
+    /// The triggers these rows fire.
+    fn fired<'f>(&self, firings: &'f mut Firings) -> Option<&'f mut Fired> {
+        match (&self.new, self.places.is_empty()) {
+            (None, _) => firings.delete.as_mut(),
+            (Some(_), true) => firings.insert.as_mut(),
+            (Some(_), false) => firings.update.as_mut(),
+        }
+    }
+
+    fn changed(&self) -> ChangedRows {
+        let old = if self.places.is_empty() { None } else { self.old.clone() };
+        ChangedRows { old, new: self.new.clone() }
+    }
+
+    /// Has the rows pass BEFORE triggers. False: look again.
+    async fn pass(&mut self, firings: &mut Firings, write: &mut WriteTxn) -> Result<bool> {
+        let rows = self.changed();
+        let Some(fired) = self.fired(firings).filter(|fired| fired.has_before_rows()) else { return Ok(true) };
+        let Some(passed) = fired.before_changes(write, rows).await? else { return Ok(false) };
+        if let Some(kept) = &passed.kept {
+            self.read = take_record_batch(&self.read, kept)?;
+            self.old = self.old.as_ref().map(|old| take_record_batch(old, kept)).transpose()?;
+            if !self.places.is_empty() {
+                self.places = kept.values().iter().map(|row| self.places[*row as usize]).collect();
+            }
+        }
+        if passed.new.is_some() {
+            self.new = passed.new;
+        }
+        Ok(true)
+    }
+
+    /// The rows are written.
+    fn wrote(self, firings: &mut Firings) -> Result<()> {
+        let rows = self.changed();
+        self.fired(firings).map_or(Ok(()), |fired| fired.wrote(rows))
+    }
 }
 
 impl<'a> Merged<'a> {
-    fn new(shape: &'a Shape, columns: &'a [SourceColumn]) -> Merged<'a> {
+    fn new(shape: &'a Shape, columns: &'a [SourceColumn], firings: Option<&Firings>) -> Merged<'a> {
+        let of = |fired: Option<&Fired>| fired.map_or_else(|| shape.clone(), Fired::shape);
+        let (insert, update) = firings.map_or((None, None), |f| (f.insert.as_ref(), f.update.as_ref()));
         Merged {
             shape,
             columns,
             seen: HashSet::new(),
-            places: Vec::new(),
-            rows: Vec::new(),
-            returned: Vec::new(),
-            read: Vec::new(),
+            parts: Vec::new(),
+            needs_old: update.is_some_and(Fired::needs_old),
+            shapes: [of(insert), of(update)],
         }
     }
 
@@ -321,9 +420,7 @@ impl<'a> Merged<'a> {
             if part.num_rows() == 0 || matches!(clause.kind, Kind::Nothing) {
                 continue;
             }
-            if !matches!(clause.kind, Kind::Insert) {
-                self.take_places(&part)?;
-            }
+            let places = if matches!(clause.kind, Kind::Insert) { Vec::new() } else { self.take_places(&part)? };
             let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.shape.columns());
             for column in 0..self.shape.columns() {
                 let set = clause.set.iter().find(|(set, _)| *set == column);
@@ -332,19 +429,27 @@ impl<'a> Merged<'a> {
                     None => self.shape.unchanged(column, part.column(COLUMNS_AT + column))?,
                 });
             }
-            if matches!(clause.kind, Kind::Delete) {
-                self.returned.push(self.shape.old_batch(columns, part.num_rows())?);
-            } else {
-                let new = self.shape.batch(columns, part.num_rows())?;
-                self.rows.push(new.clone());
-                self.returned.push(new);
-            }
-            self.read.push(part);
+            let rows = part.num_rows();
+            let (old, new) = match clause.kind {
+                Kind::Delete | Kind::Nothing => (Some(self.shape.old_batch(columns, rows)?), None),
+                Kind::Insert => (None, Some(self.shapes[0].batch(columns, rows)?)),
+                Kind::Update => {
+                    let old = if self.needs_old { Some(self.old(&part)?) } else { None };
+                    (old, Some(self.shapes[1].batch(columns, rows)?))
+                }
+            };
+            self.parts.push(Part { places, old, new, read: part });
         }
         Ok(())
     }
 
-    fn take_places(&mut self, part: &RecordBatch) -> Result<()> {
+    /// The target's rows as they are.
+    fn old(&self, part: &RecordBatch) -> Result<RecordBatch> {
+        let column = |column| self.shape.unchanged(column, part.column(COLUMNS_AT + column));
+        self.shape.old_batch((0..self.shape.columns()).map(column).collect::<Result<_>>()?, part.num_rows())
+    }
+
+    fn take_places(&mut self, part: &RecordBatch) -> Result<Vec<u64>> {
         let places = part
             .column(0)
             .as_primitive_opt::<UInt64Type>()
@@ -355,8 +460,7 @@ impl<'a> Merged<'a> {
                 return Err(Error::new(CARDINALITY_VIOLATION, message)
                     .with_hint("Ensure that not more than one source row matches any one target row."));
             }
-            self.places.push(*place);
         }
-        Ok(())
+        Ok(places.values().to_vec())
     }
 }

@@ -26,6 +26,7 @@ mod delete;
 mod merge;
 pub(crate) mod conflict;
 
+use super::target::Name;
 use super::{insert, locked};
 use crate::context::StatementContext;
 use crate::error::{Error, Result};
@@ -33,10 +34,12 @@ use crate::outcome::Outcome;
 use crate::provider::StatementTables;
 use crate::session::{Prepared, Run};
 use crate::transaction::WriteTxn;
+use crate::triggers::{Events, Firings};
 use crate::types::PgType;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::session_state::SessionState;
-use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Sql, With};
+use datafusion::sql::sqlparser::ast::{FromTable, Query, SetExpr, Statement as Sql, TableFactor, With};
+use lightning_catalog::Relation;
 use query::Source;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -76,9 +79,17 @@ pub(super) async fn run(run: &Run, statement: &Sql, prepared: Option<&Prepared>)
     }
     let locks = locked::locks(statement) || with.is_some_and(locked::locks);
     let mut write = run.session.write()?;
+    let (mut firings, mut is_first) = (None, true);
     loop {
         let (storage, catalog) = write.refresh()?;
         let context = run.session.set_context(storage, catalog);
+        if std::mem::take(&mut is_first) {
+            firings = self::firings(run, &context, statement)?;
+            if let Some(firings) = &mut firings {
+                firings.before_statement(&mut write).await?;
+                continue;
+            }
+        }
         let mut scope = Scope { run, context, with: with.cloned(), tables: StatementTables::new() };
         let mut statement = Cow::Borrowed(statement);
         if locks {
@@ -88,12 +99,47 @@ pub(super) async fn run(run: &Run, statement: &Sql, prepared: Option<&Prepared>)
             scope.tables = tables;
             scope.with = with;
         }
-        if let Some(outcome) = execute(&scope, &statement, &mut write, prepared).await? {
+        if let Some(outcome) = execute(&scope, &statement, &mut write, prepared, firings.as_mut()).await? {
+            if let Some(firings) = &mut firings {
+                firings.after(&mut write).await?;
+            }
             write.finish().await?;
             return Ok(outcome);
         }
         run.active.check()?;
     }
+}
+
+/// The triggers a statement fires. Refuses a table whose rows are being changed by the statement that a trigger of it runs in.
+fn firings(run: &Run, context: &StatementContext, statement: &Sql) -> Result<Option<Firings>> {
+    let factor = match statement {
+        Sql::Update(update) => &update.table.relation,
+        Sql::Delete(delete) => match &delete.from {
+            FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from) => match from.as_slice() {
+                [table] => &table.relation,
+                _ => return Ok(None),
+            },
+        },
+        Sql::Merge(merge) => &merge.table,
+        _ => return Ok(None),
+    };
+    // What is not a table is refused when the statement is planned.
+    let TableFactor::Table { name, .. } = factor else { return Ok(None) };
+    let Ok(name) = Name::new(run, name) else { return Ok(None) };
+    let Some(Relation::Table(table)) = name.find(context) else { return Ok(None) };
+    run.session.info.firing.check_change(table.oid, &table.name, false)?;
+    if table.triggers.is_empty() {
+        return Ok(None);
+    }
+    let events = match statement {
+        Sql::Update(update) => {
+            Events { updates: Some(assignments::columns(table, &update.assignments)), ..Events::default() }
+        }
+        Sql::Delete(_) => Events { deletes: true, ..Events::default() },
+        Sql::Merge(merge) => merge::events(table, merge),
+        _ => return Ok(None),
+    };
+    Firings::of(run, context, table, &events)
 }
 
 /// `None`: rows to change were changed by others meanwhile, which are locked now.
@@ -102,11 +148,12 @@ async fn execute(
     statement: &Sql,
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
+    firings: Option<&mut Firings>,
 ) -> Result<Option<Outcome>> {
     match statement {
-        Sql::Update(update) => Box::pin(update::run(scope, update, write, prepared)).await,
-        Sql::Delete(delete) => Box::pin(delete::run(scope, delete, write, prepared)).await,
-        Sql::Merge(merge) => Box::pin(merge::run(scope, merge, write, prepared)).await,
+        Sql::Update(update) => Box::pin(update::run(scope, update, write, prepared, firings)).await,
+        Sql::Delete(delete) => Box::pin(delete::run(scope, delete, write, prepared, firings)).await,
+        Sql::Merge(merge) => Box::pin(merge::run(scope, merge, write, prepared, firings)).await,
         _ => Err(Error::unsupported("this form of a data-modifying statement")),
     }
 }

@@ -8,6 +8,7 @@ use super::rowset::RowSet;
 use super::table::Target;
 use super::{Scope, returning};
 use crate::error::{Error, Result};
+use crate::locking::FoundRows;
 use crate::outcome::Outcome;
 use crate::plan::named_query_plan;
 use crate::prepared::bind;
@@ -16,13 +17,15 @@ use crate::session::Prepared;
 use crate::sqlstate::{INTERNAL_ERROR, SYNTAX_ERROR};
 use crate::statements::insert::sources;
 use crate::transaction::{WriteTxn, blocking};
+use crate::triggers::{ChangedRows, Fired, Firings, forget_since};
 use crate::unique::UniqueKey;
 use crate::write::{Shape, SourceColumn};
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::UInt64Type;
 use datafusion::sql::sqlparser::ast::{Expr, Update, UpdateTableFromKind};
 use lightning_catalog::Table;
+use lightning_storage::{IfLocked, KeyMode};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -98,13 +101,15 @@ pub(super) async fn run(
     update: &Update,
     write: &mut WriteTxn,
     prepared: Option<&Prepared>,
+    firings: Option<&mut Firings>,
 ) -> Result<Option<Outcome>> {
     let run = scope.run;
+    let mut fired = firings.and_then(|firings| firings.update.as_mut());
     let (source, assigned) = planned(scope, update).await?;
     let table = &source.target.table;
     let plan = bind(named_query_plan(&source.state, &source.query).await?, run, prepared)?;
     let columns = sources(&source.state, &plan)?;
-    let shape = Shape::new(table, run.session.zone());
+    let shape = fired.as_ref().map_or_else(|| Shape::new(table, run.session.zone()), |fired| fired.shape());
     for a in &assigned {
         shape.check(a.column, &columns[COLUMNS_AT + a.column])?;
     }
@@ -112,7 +117,7 @@ pub(super) async fn run(
     let joins = matches!(&update.from, Some(UpdateTableFromKind::AfterSet(from)) if !from.is_empty());
     let mut seen = HashSet::new();
     let mut places = Vec::new();
-    let held = read(run, &source.state, &plan, |batch| {
+    let mut held = read(run, &source.state, &plan, |batch| {
         let batch = if joins { first_seen(&batch, &mut seen)? } else { batch };
         places.extend_from_slice(place_column(&batch)?.values());
         Ok((batch.num_rows() > 0).then_some(batch))
@@ -122,17 +127,37 @@ pub(super) async fn run(
     for batch in &held.batches {
         rows.push(new_rows(&shape, &assigned, &columns, batch)?);
     }
-    let keys = ChangedKeys::of(table, run.session.zone(), |column| assigned.iter().any(|a| a.column == column));
+    let passes = fired.as_ref().is_some_and(|fired| fired.has_before_rows());
+    let mut savepoint = None;
+    if let Some(fired) = fired.as_deref_mut().filter(|_| passes) {
+        savepoint = Some(write.txn()?.storage.savepoint());
+        let found = Found { places: &mut places, read: &mut held.batches, new: Some(&mut rows) };
+        if !pass(scope, table, found, write, fired).await? {
+            forget_since(write, savepoint.as_ref())?;
+            return Ok(None);
+        }
+    }
+    let is_set = |column: usize| passes || assigned.iter().any(|a| a.column == column);
+    let keys = ChangedKeys::of(table, run.session.zone(), is_set);
     let keys = match keys.primary() {
         Some(key) if same_keys(key, scope, table, &places, &rows).await? => keys.without_primary(),
         _ => keys,
     };
     let changed = places.len() as u64;
     let snapshot = scope.context.storage.clone();
-    let set = Some(assigned.iter().map(|a| a.column).collect());
+    let set = Some((0..table.columns.len()).filter(|column| is_set(*column)).collect());
     let change = Change { table: Arc::clone(table), snapshot, places, rows, keys, intent: Intent::Modify, set };
     if !change.lock(run, write).await? {
+        forget_since(write, savepoint.as_ref())?;
         return Ok(None);
+    }
+    if let Some(fired) = fired.filter(|fired| fired.asks_for_rows()) {
+        let old = old_rows(scope, table, &change.places).await?;
+        let mut at = 0;
+        for new in &change.rows {
+            fired.wrote(ChangedRows::updated(old.slice(at, new.num_rows()), new.clone()))?;
+            at += new.num_rows();
+        }
     }
     let returned = match &source.returning {
         None => None,
@@ -143,6 +168,83 @@ pub(super) async fn run(
     };
     change.write(write).await?;
     Ok(Some(returning::outcome(returned, "UPDATE", changed)))
+}
+
+/// Rows that a statement found to change or delete.
+pub(super) struct Found<'a> {
+    pub(super) places: &'a mut Vec<u64>,
+    /// What was read for them, batch by batch, if that is kept.
+    pub(super) read: &'a mut Vec<RecordBatch>,
+    /// As they will be, in the same batches; `None` when they are deleted.
+    pub(super) new: Option<&'a mut Vec<RecordBatch>>,
+}
+
+/// Locks rows and has them pass the BEFORE triggers; those that were left out are found no more. False: look again.
+pub(super) async fn pass(
+    scope: &Scope<'_>,
+    table: &Arc<Table>,
+    found: Found<'_>,
+    write: &mut WriteTxn,
+    fired: &mut Fired,
+) -> Result<bool> {
+    let Found { places, read, mut new } = found;
+    if places.is_empty() {
+        return Ok(true);
+    }
+    if !lock(scope, table, places, write).await? {
+        return Ok(false);
+    }
+    let old = old_rows(scope, table, places).await?;
+    let lengths: Vec<usize> = match &new {
+        Some(new) => new.iter().map(RecordBatch::num_rows).collect(),
+        None if read.is_empty() => vec![places.len()],
+        None => read.iter().map(RecordBatch::num_rows).collect(),
+    };
+    let (mut kept_places, mut at) = (Vec::with_capacity(places.len()), 0);
+    for (number, length) in lengths.into_iter().enumerate() {
+        let of_batch = old.slice(at, length);
+        let rows = match &new {
+            Some(new) => ChangedRows::updated(of_batch, new[number].clone()),
+            None => ChangedRows::deleted(of_batch),
+        };
+        let Some(passed) = fired.before_changes(write, rows).await? else { return Ok(false) };
+        match &passed.kept {
+            None => kept_places.extend_from_slice(&places[at..at + length]),
+            Some(kept) => {
+                kept_places.extend(kept.values().iter().map(|row| places[at + *row as usize]));
+                if let Some(batch) = read.get_mut(number) {
+                    *batch = take_record_batch(batch, kept)?;
+                }
+            }
+        }
+        if let (Some(new), Some(passed)) = (&mut new, passed.new) {
+            new[number] = passed;
+        }
+        at += length;
+    }
+    *places = kept_places;
+    Ok(true)
+}
+
+/// Locks rows that triggers are about to see. False: somebody was faster.
+pub(super) async fn lock(scope: &Scope<'_>, table: &Table, places: &[u64], write: &mut WriteTxn) -> Result<bool> {
+    let rows = FoundRows {
+        snapshot: scope.context.storage.clone(),
+        table: table.storage_table(),
+        places: UInt64Array::from(places.to_vec()),
+        mode: KeyMode::Update,
+        if_locked: IfLocked::Wait,
+        most: usize::MAX,
+    };
+    Ok(write.hold(&scope.run.patience(table), rows).await?.is_some())
+}
+
+/// Rows as they are in the table.
+pub(super) async fn old_rows(scope: &Scope<'_>, table: &Table, places: &[u64]) -> Result<RecordBatch> {
+    let (snapshot, id) = (scope.context.storage.clone(), table.storage_table());
+    let columns: Vec<usize> = (0..table.columns.len()).collect();
+    let places = UInt64Array::from(places.to_vec());
+    Ok(blocking(move || snapshot.rows_at(id, &places, &columns)).await??)
 }
 
 /// Whether every row keeps its key.
