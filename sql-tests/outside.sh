@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the given `lightning` binary and lets psql, unmodified PostgreSQL drivers and InfluxDB clients, comparisons with DuckDB, with a PostgreSQL server
-# and with libraries of graph algorithms, the specs of isolation/ and pgbench talk to it. Installs what is missing: PostgreSQL's programs from the
-# system's packages, drivers and libraries from PyPI and npm into a directory of their own.
+# and with libraries of graph algorithms, guests in WebAssembly, the specs of isolation/ and pgbench talk to it. Installs what is missing: PostgreSQL's programs and
+# compilers from the system's packages, drivers and libraries from PyPI and npm into a directory of their own.
 set -euo pipefail
 binary=$(realpath "${1:?usage: outside.sh PATH_TO_LIGHTNING}")
 here=$(cd "$(dirname "$0")" && pwd)
@@ -60,7 +60,7 @@ if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
 fi
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check 'psycopg[binary]' asyncpg pg8000 duckdb pytz influxdb influxdb-client \
-    networkit networkx igraph numpy scipy
+    networkit networkx igraph numpy scipy wasmtime
 for script in "$here"/drivers/*.py; do
     run "python: $(basename "$script" .py)" "$work/venv/bin/python" "$script"
 done
@@ -71,6 +71,7 @@ if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v in
 fi
 run "time series beside PostgreSQL" "$work/venv/bin/python" "$here/postgres/time_series.py"
 run "graphs beside networkit, igraph, networkx and PostgreSQL" "$work/venv/bin/python" "$here/graph/compare.py"
+run "functions and triggers in WebAssembly" env PYTHON="$work/venv/bin/python" "$here/wasm/run.sh" "$binary"
 run "several sessions at once" "$work/venv/bin/python" "$here/isolation/run.py"
 run "TPC-B" "$here/tpcb.sh"
 

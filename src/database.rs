@@ -14,6 +14,7 @@ use lightning_sql::{ConnectOptions, Error, Instance, InstanceOptions, Result, Sq
 use lightning_storage::Engine;
 use lightning_timeseries::TimeSeries;
 use lightning_vfs::{MemoryVfs, RealVfs, Vfs};
+use lightning_wasm::Wasm;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +98,8 @@ impl OpenOptions {
     /// open, when the directory holds something else, and when its files are corrupt.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Database> {
         let path = path.as_ref();
-        let engine = self.engine(Arc::new(RealVfs), path)?;
+        let vfs: Arc<dyn Vfs> = Arc::new(RealVfs);
+        let engine = self.engine(Arc::clone(&vfs), path)?;
         let spill_dir = path.join("spill");
         // The lock is held by now, so whatever is in there was left by a process that died.
         if let Err(e) = std::fs::remove_dir_all(&spill_dir)
@@ -105,7 +107,7 @@ impl OpenOptions {
         {
             return Err(Error::new(IO_ERROR, format!("could not clear {}: {e}", spill_dir.display())));
         }
-        self.start(engine, Some(spill_dir))
+        self.start(engine, vfs, path, Some(spill_dir))
     }
 
     /// A new database in memory, gone with its last handle.
@@ -116,8 +118,8 @@ impl OpenOptions {
     /// Opens or creates the database that another file system has, for tests of failures; not stable.
     #[doc(hidden)]
     pub fn open_on(self, vfs: Arc<dyn Vfs>, path: &Path) -> Result<Database> {
-        let engine = self.engine(vfs, path)?;
-        self.start(engine, None)
+        let engine = self.engine(Arc::clone(&vfs), path)?;
+        self.start(engine, vfs, path, None)
     }
 
     fn engine(&self, vfs: Arc<dyn Vfs>, path: &Path) -> Result<Arc<Engine>> {
@@ -128,7 +130,13 @@ impl OpenOptions {
         Ok(Engine::open(vfs, path, options)?)
     }
 
-    fn start(self, engine: Arc<Engine>, spill_dir: Option<std::path::PathBuf>) -> Result<Database> {
+    fn start(
+        self,
+        engine: Arc<Engine>,
+        vfs: Arc<dyn Vfs>,
+        path: &Path,
+        spill_dir: Option<std::path::PathBuf>,
+    ) -> Result<Database> {
         let threads = self.configuration.threads;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
@@ -139,15 +147,16 @@ impl OpenOptions {
             .map_err(|e| Error::new(IO_ERROR, format!("could not start threads: {e}")))?;
         let instance = {
             let _entered = runtime.enter();
-            Instance::open(engine, InstanceOptions { threads, spill_dir, extensions: extensions() })?
+            let wasm = Wasm::new(Arc::clone(engine.budget()), Some((vfs, path.join("wasm"))))?;
+            Instance::open(engine, InstanceOptions { threads, spill_dir, extensions: extensions(wasm) })?
         };
         Ok(Database { shared: Arc::new(Shared { instance: Some(instance), runtime: Some(runtime) }) })
     }
 }
 
 /// What extends SQL in this database.
-fn extensions() -> Extensions {
-    [Arc::new(TimeSeries) as Arc<dyn Extension>, Arc::new(PropertyGraphs::default())].into()
+fn extensions(wasm: Wasm) -> Extensions {
+    [Arc::new(TimeSeries) as Arc<dyn Extension>, Arc::new(PropertyGraphs::default()), Arc::new(wasm)].into()
 }
 
 /// SQLSTATE of failures of the operating system.
