@@ -4,9 +4,6 @@ use super::relation::{Rows, yes_or_no};
 use super::view::{CatalogView, quote_identifier};
 use lightning_catalog::{Argument, Function, Returns, Volatility};
 
-/// OID of the pseudo-type `trigger`.
-pub(super) const TRIGGER_TYPE: u32 = 2279;
-
 /// `a bigint, b text`.
 pub(super) fn arguments(view: &CatalogView, function: &Function) -> String {
     list(view, &function.arguments)

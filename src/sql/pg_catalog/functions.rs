@@ -9,7 +9,7 @@ use super::function;
 use super::index::ShownIndex;
 use super::relation::{self, Value, array};
 use super::trigger;
-use super::view::{CatalogView, quote_identifier};
+use super::view::{CatalogView, TRIGGER_TYPE, quote_identifier};
 use crate::context::SessionInfo;
 use crate::types::{self, PgType, TYPES, arrow_field};
 use arrow::array::{Array, AsArray};
@@ -629,6 +629,9 @@ fn find_type(view: &CatalogView, name: &str) -> Option<u32> {
     let spelled = spelled.strip_prefix("pg_catalog.").unwrap_or(&spelled);
     if let Some(element) = spelled.strip_suffix("[]") {
         return PgType::by_oid(find_type(view, element)?)?.array_of().map(|array| array.oid);
+    }
+    if spelled == "trigger" {
+        return Some(TRIGGER_TYPE);
     }
     let base = spelled.split('(').next().unwrap_or(spelled).trim();
     let alias = match base {

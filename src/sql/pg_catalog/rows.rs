@@ -1,11 +1,10 @@
 //! The rows of each system relation. A relation that is not named here is empty: it describes what does not exist.
 
-use super::function::TRIGGER_TYPE;
 use super::index::ShownIndex;
 use super::information_schema;
 use super::relation::{self, Rows, SystemRelation, Value};
 use super::trigger;
-use super::view::{CatalogView, OWNER, column_type};
+use super::view::{CatalogView, OWNER, TRIGGER_TYPE, column_type};
 use crate::types::{self, PgType, TYPES, TypeInfo};
 use datafusion::common::Result;
 use lightning_catalog::{

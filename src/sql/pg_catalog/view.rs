@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Name of the role that owns everything.
 pub const OWNER: &str = "lightning";
+/// OID of the pseudo-type `trigger`.
+pub const TRIGGER_TYPE: u32 = 2279;
 /// OID shown for the user of the session, when that is not the owner: any name may connect while no password is set.
 pub const GUEST_ROLE: Oid = Oid(16383);
 
@@ -138,6 +140,7 @@ impl CatalogView {
         match composite {
             Some(relation) => self.display_name(self.schema_name(relation.schema()), relation.name()),
             None if oid == 0 => "-".to_owned(),
+            None if oid == TRIGGER_TYPE => "trigger".to_owned(),
             None => "???".to_owned(),
         }
     }
