@@ -28,6 +28,11 @@ pub trait Language: fmt::Debug + Send + Sync {
     /// Code was dropped: what is kept of code that is not known any more, by its hash, can go.
     fn retain(&self, _is_known: &dyn Fn(&str) -> bool) {}
 
+    /// What a function has used since the database was opened; `None` where that is not counted.
+    fn usage(&self, _function: &Function) -> Option<Usage> {
+        None
+    }
+
     /// A function of one row, for one statement.
     fn callable(&self, function: &Function, code: Option<&Arc<Module>>) -> Result<Arc<dyn Callable>>;
 
@@ -48,6 +53,17 @@ pub trait Language: fmt::Debug + Send + Sync {
         code: Option<&Arc<Module>>,
         level: TriggerLevel,
     ) -> Result<Arc<dyn TriggerBody>>;
+}
+
+/// What the code of a function has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Fuel, of functions for which it is counted.
+    pub fuel: Option<u64>,
+    /// Calls that ended in a trap, a time-out or without fuel.
+    pub traps: u64,
+    /// The most memory that one instance had, in bytes.
+    pub memory_peak_bytes: u64,
 }
 
 /// What CREATE FUNCTION says of a function in another language.

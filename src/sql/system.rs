@@ -5,7 +5,7 @@
 
 use crate::context::{SessionInfo, StatementContext};
 use crate::error::Result;
-use crate::extension::SystemRows;
+use crate::extension::{SystemRows, language};
 use crate::jobs::JobRow;
 use crate::text::TextColumn;
 use crate::triggers::{event_name, level_name, timing_name};
@@ -131,6 +131,9 @@ pub fn schema(name: &str) -> SchemaRef {
             ("calls", L),
             ("rows", L),
             ("total_ms", types::FLOAT8),
+            ("fuel", L),
+            ("traps", L),
+            ("memory_peak_bytes", L),
         ],
         _ => &[("id", L), ("process_id", types::INT4), ("user_name", T), ("started", types::TIMESTAMPTZ), ("query", T)],
     };
@@ -335,6 +338,7 @@ impl SystemTable {
         let mut enabled = Vec::new();
         let mut numbers: [Vec<i64>; 2] = Default::default();
         let mut times: Vec<f64> = Vec::new();
+        let mut used: [Vec<Option<i64>>; 3] = Default::default();
         for (schema, table) in self.each_table() {
             for trigger in &table.triggers {
                 let function = self.context.catalog.function_by_oid(trigger.function);
@@ -353,12 +357,19 @@ impl SystemTable {
                 let counts = instance.as_ref().map(|instance| instance.triggers().of(trigger.oid)).unwrap_or_default();
                 numbers.iter_mut().zip([counts.calls, counts.rows]).for_each(|(column, n)| column.push(n as i64));
                 times.push(counts.time.as_secs_f64() * 1e3);
+                let usage = function.zip(instance.as_ref()).and_then(|(function, instance)| {
+                    language(instance.extensions(), &function.language).ok()?.usage(function)
+                });
+                let fuel = usage.and_then(|usage| usage.fuel);
+                let row = [fuel, usage.map(|usage| usage.traps), usage.map(|usage| usage.memory_peak_bytes)];
+                used.iter_mut().zip(row).for_each(|(column, n)| column.push(n.map(|n| n as i64)));
             }
         }
         let mut columns: Vec<ArrayRef> = texts.into_iter().map(text).collect();
         columns.push(Arc::new(BooleanArray::from(enabled)));
         columns.extend(numbers.into_iter().map(long));
         columns.push(Arc::new(Float64Array::from(times)));
+        columns.extend(used.into_iter().map(|column| Arc::new(Int64Array::from(column)) as ArrayRef));
         columns
     }
 

@@ -17,13 +17,14 @@ use lightning_sandbox::{
     TriggerCall, TriggerFunction,
 };
 use lightning_sql::language::{
-    Aggregate, Callable, Defined, Effects, Firing, Interrupt, Language, NewFunction, Rows, TriggerBody,
+    Aggregate, Callable, Defined, Effects, Firing, Interrupt, Language, NewFunction, Rows, TriggerBody, Usage,
 };
 use lightning_sql::sqlstate::INVALID_FUNCTION_DEFINITION;
 use lightning_sql::text::{TextColumn, datetime};
 use lightning_sql::types::{self, PgType};
 use lightning_sql::{Error, Result};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The language.
@@ -169,6 +170,16 @@ impl Language for WasmLanguage {
 
     fn retain(&self, is_known: &dyn Fn(&str) -> bool) {
         self.sandbox.retain(is_known);
+    }
+
+    fn usage(&self, function: &Function) -> Option<Usage> {
+        let counters = self.registry.known(function.oid).unwrap_or_default();
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Some(Usage {
+            fuel: function.options.contains_key("fuel").then(|| load(&counters.fuel)),
+            traps: load(&counters.traps),
+            memory_peak_bytes: load(&counters.memory_peak),
+        })
     }
 
     fn callable(&self, function: &Function, code: Option<&Arc<Module>>) -> Result<Arc<dyn Callable>> {
