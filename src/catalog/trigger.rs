@@ -38,13 +38,6 @@ pub struct Trigger {
     pub is_disabled: bool,
 }
 
-impl Trigger {
-    /// Whether it runs then, for one of `changed` columns where that matters.
-    pub fn fires(&self, timing: TriggerTiming, level: TriggerLevel, event: TriggerEvent) -> bool {
-        !self.is_disabled && self.timing == timing && self.level == level && self.events.contains(&event)
-    }
-}
-
 /// When a trigger runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
